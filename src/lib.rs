@@ -1,0 +1,17 @@
+//! Wharf: what a Git commit says becomes what runs. No logic lives here; the rooms are listed in the order a commit walks them.
+//!
+//! ```text
+//! source ──> desired ──> select ──> plan ──> apply ──> (registry, executor)
+//!   git        bytes      which      what       do        what is, and
+//! objects     to types   image     differs     it        what was done
+//!                                     ▲                    │
+//!                                     └───── observed ─────┘
+//! ```
+//!
+//! `model`, `desired`, `select` and `plan` are pure: no clock, file, network, environment variable or randomness.
+//! `ARCHITECTURE.md` says who may import whom, `tests/purity.rs` keeps it so.
+
+#[cfg(feature = "controller")]
+pub mod model;
+
+pub mod session;
