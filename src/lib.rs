@@ -12,6 +12,8 @@
 //! `ARCHITECTURE.md` says who may import whom, `tests/purity.rs` keeps it so.
 
 #[cfg(feature = "controller")]
+pub mod desired;
+#[cfg(feature = "controller")]
 pub mod model;
 
 pub mod session;
