@@ -11,6 +11,7 @@ mod item;
 mod language;
 mod name;
 mod policy;
+mod runtime;
 mod settings;
 mod units;
 mod version;
@@ -26,6 +27,7 @@ pub use item::{Entrypoint, FileEntry, Item, Manifest, PackageFile, PackageManage
 pub use language::{Language, Strategy};
 pub use name::{Guid, ImageRef, Instance, ItemName, NameError, Slug};
 pub use policy::{Budget, Limits, PackageSource, Policy, SecretRule, Selection};
+pub use runtime::{missing_server_packages, requirement_name, server_packages};
 pub use settings::{EnvironmentValue, Settings};
 pub use units::{Cpu, Memory, Seconds, UnitError};
 pub use version::{RequestedVersion, Version, VersionError};
