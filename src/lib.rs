@@ -12,8 +12,16 @@
 //! `ARCHITECTURE.md` says who may import whom, `tests/purity.rs` keeps it so.
 
 #[cfg(feature = "controller")]
+pub mod model;
+
+#[cfg(feature = "controller")]
 pub mod desired;
 #[cfg(feature = "controller")]
-pub mod model;
+pub mod plan;
+
+#[cfg(feature = "controller")]
+pub mod executor;
+#[cfg(feature = "controller")]
+pub mod registry;
 
 pub mod session;

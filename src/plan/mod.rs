@@ -1,0 +1,20 @@
+//! What differs from the commit, and what is done about it: one pure function. Doing it is `apply`'s work.
+
+mod job;
+mod memory;
+mod names;
+mod observed;
+mod operation;
+mod wanted;
+
+pub use job::{BundleSpec, ContentSpec, JobEnvironment, JobSpec, PackageSpec, Resources, ServiceSpec, Target};
+pub use memory::{Approved, Change, MAX_RETRIES, Memory, Outcome, SourceIdentity, Step, backoff};
+pub use names::{BundleId, JobName, NotAName, PackageKey, PlanId, Revision, Role, Slot};
+pub use observed::{
+    ExecutorView, Observed, ObservedItem, ObservedJob, ObservedService, Origin, Ownership, Phase, Record, RegistryView,
+    Uid,
+};
+pub use operation::{
+    Action, BackingOff, Blocked, Cost, InFlight, Note, Operation, Payload, Plan, Precondition, Stalled, Subject, Wait,
+};
+pub use wanted::{Presentation, Timetable, Wanted, WantedItem};

@@ -1,0 +1,146 @@
+//! Where records and memory live: the trait, its errors, and the list of registries. Each registry is one folder beside this file.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CommitId, Digest, Environment, ImageRef, ItemName};
+use crate::plan::{Change, Origin, RegistryView, Uid, WantedItem};
+
+/// What a registry cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The record is not what the plan was computed from.
+    #[error("the record of {name} changed since the plan was made: expected {expected}, found {found}")]
+    Moved {
+        /// Which record.
+        name: String,
+        /// What the precondition says.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// The storage cannot be read or written.
+    #[error("{doing} in {place} failed: {problem}")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        place: String,
+        /// What the storage says.
+        problem: String,
+    },
+    /// The database was written by a newer version, or is no database of ours.
+    #[error("{place} holds {found}, this version of wharf reads {expected}")]
+    Version {
+        /// Where.
+        place: String,
+        /// What stands there.
+        found: String,
+        /// What is read.
+        expected: String,
+    },
+}
+
+/// What must be true of a record when it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// There is none of that name.
+    Absent,
+    /// It is this one, and `stored` is its digest.
+    Present {
+        /// Identity.
+        uid: Uid,
+        /// The digest of what is stored.
+        stored: Digest,
+    },
+}
+
+/// A record to be written.
+#[derive(Debug, Clone)]
+pub enum NewRecord {
+    /// An environment.
+    Environment(Arc<Environment>),
+    /// An item.
+    Content(Arc<WantedItem>),
+}
+
+/// The name of a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordName {
+    /// An environment's image.
+    Environment(ImageRef),
+    /// An item.
+    Content(ItemName),
+}
+
+/// What one operation of an applied plan came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// `create job run-...`.
+    pub operation: String,
+    /// Of which item.
+    pub item: Option<ItemName>,
+    /// Why it was done.
+    pub reason: String,
+    /// `None` where it went well.
+    pub error: Option<String>,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+/// One applied plan. `chain` is the digest of the previous entry's chain and of this entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When it was applied.
+    pub time: Timestamp,
+    /// The commit it came from.
+    pub commit: Option<CommitId>,
+    /// The plan's id.
+    pub plan: String,
+    /// Who asked: `run`, `apply by root`.
+    pub actor: String,
+    /// What came of it.
+    pub results: Vec<OperationResult>,
+}
+
+/// A history entry as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its number, from 1.
+    pub number: i64,
+    /// What happened.
+    pub entry: HistoryEntry,
+    /// The hash chain up to here.
+    pub chain: Digest,
+}
+
+/// Where records and memory live. One writer at a time; every method is safe to call again after an error.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Everything, from a cache that is re-read only when the storage changed. At rest it costs no query that reads rows.
+    async fn view(&self) -> Result<Arc<RegistryView>, RegistryError>;
+
+    /// Writes a record whole, if it still is what was expected. Gives the record's identity.
+    async fn write(
+        &self,
+        record: NewRecord,
+        origin: Origin,
+        expected: Expected,
+        now: Timestamp,
+    ) -> Result<Uid, RegistryError>;
+
+    /// Deletes a record, if it still is what was expected.
+    async fn delete(&self, name: RecordName, expected: Expected) -> Result<(), RegistryError>;
+
+    /// Writes changes of memory in one transaction.
+    async fn remember(&self, changes: &[Change], now: Timestamp) -> Result<(), RegistryError>;
+
+    /// Adds to the history, and gives the chain's new head.
+    async fn record(&self, entry: HistoryEntry) -> Result<Digest, RegistryError>;
+
+    /// The newest entries of the history, newest first.
+    async fn history(&self, limit: u32) -> Result<Vec<Recorded>, RegistryError>;
+}
