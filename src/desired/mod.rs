@@ -3,8 +3,13 @@
 //! A commit is read through [`snapshot::Snapshot`], by id. Every problem belongs to one environment, one item or the
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
+pub mod json;
 pub mod memory_snapshot;
+pub mod reading;
 pub mod snapshot;
+pub mod source_text;
+pub mod tree;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
