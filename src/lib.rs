@@ -17,6 +17,9 @@ pub mod model;
 #[cfg(feature = "controller")]
 pub mod desired;
 #[cfg(feature = "controller")]
+pub mod select;
+
+#[cfg(feature = "controller")]
 pub mod plan;
 
 #[cfg(feature = "controller")]

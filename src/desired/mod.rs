@@ -3,6 +3,7 @@
 //! A commit is read through [`snapshot::Snapshot`], by id. Every problem belongs to one environment, one item or the
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
+pub mod demands;
 pub mod json;
 pub mod memory_snapshot;
 pub mod reading;

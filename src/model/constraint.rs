@@ -22,14 +22,18 @@ pub struct ConstraintError {
     pub suggestion: Option<String>,
 }
 
+/// The longest text read as a constraint, in bytes: far above what people write, far below what would be slow.
+const LONGEST: usize = 256;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Grammar {
-    Pep440(pep440_rs::VersionSpecifiers),
+    /// Specifiers that must all hold.
+    Pep440(Vec<Specifier>),
     /// Alternatives of requirements that must all hold.
     Npm(Vec<semver::VersionReq>),
 }
 
-/// A set of versions. The numbers decide; an installation's suffix is ignored.
+/// A set of versions. The numbers decide; suffixes are ignored, the constraint's as the installation's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
     text: String,
@@ -41,26 +45,30 @@ impl Constraint {
     pub fn parse(language: Language, text: &str) -> Result<Self, ConstraintError> {
         let text = text.trim();
         let grammar = match language {
+            _ if text.len() > LONGEST => Err(format!("it is longer than {LONGEST} bytes")),
             Language::Nodejs => npm(text).map(Grammar::Npm),
-            _ => pep440_rs::VersionSpecifiers::from_str(text).map(Grammar::Pep440).map_err(|error| error.to_string()),
+            Language::R | Language::Python | Language::Quarto | Language::Tensorflow => {
+                pep440(text).map(Grammar::Pep440)
+            }
         };
         match grammar {
             Ok(grammar) => Ok(Self { text: text.to_owned(), grammar }),
             Err(problem) => Err(ConstraintError {
-                found: text.to_owned(),
+                found: text.chars().take(LONGEST).collect(),
                 language,
-                problem: problem.lines().next().unwrap_or_default().to_owned(),
-                suggestion: suggestion(text),
+                problem,
+                suggestion: if language == Language::Nodejs { None } else { suggestion(text) },
             }),
         }
     }
 
-    /// Whether a version lies inside, by its three numbers.
+    /// Whether a version lies inside, by its three numbers. Allocates nothing.
     pub fn contains(&self, version: &Version) -> bool {
-        let [major, minor, patch] = version.numbers();
+        let numbers = version.numbers();
         match &self.grammar {
-            Grammar::Pep440(specifiers) => specifiers.contains(&pep440_rs::Version::new([major, minor, patch])),
+            Grammar::Pep440(specifiers) => specifiers.iter().all(|specifier| specifier.contains(numbers)),
             Grammar::Npm(alternatives) => {
+                let [major, minor, patch] = numbers;
                 let version = semver::Version::new(major, minor, patch);
                 alternatives.iter().any(|requirement| requirement.matches(&version))
             }
@@ -85,83 +93,165 @@ impl Serialize for Constraint {
     }
 }
 
-/// `3.11` was probably meant as `==3.11.*`, `3.11.4` as `==3.11.4`.
+/// What was probably meant: `3.11`, `v3.11`, `=3.11` and `3.11.x` as `==3.11.*`, `3.11.4` as `==3.11.4`.
 fn suggestion(text: &str) -> Option<String> {
-    let parts: Vec<&str> = text.split('.').collect();
+    let bare = text.trim_start_matches(['=', 'v', 'V', ' ']);
+    let bare = bare.strip_suffix(".x").or_else(|| bare.strip_suffix(".*")).unwrap_or(bare);
+    let parts: Vec<&str> = bare.split('.').collect();
     let numbers = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     match (numbers, parts.len()) {
-        (true, 1 | 2) => Some(format!("=={text}.*")),
-        (true, 3) => Some(format!("=={text}")),
+        (true, 1 | 2) => Some(format!("=={bare}.*")),
+        (true, 3) => Some(format!("=={bare}")),
         _ => None,
     }
 }
 
-/// An npm range: alternatives by `||`, hyphen ranges, and comparators joined by white space or commas.
-fn npm(text: &str) -> Result<Vec<semver::VersionReq>, String> {
-    text.split("||").map(|part| npm_alternative(part.trim())).collect()
+/// One PEP 440 specifier. The crate reads it; it is held against plain numbers here, because a comparison with the
+/// crate's own versions allocates, and weighs pre-releases that our versions only keep for display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Specifier {
+    operator: pep440_rs::Operator,
+    /// Missing numbers are zero, as PEP 440 has it; a fourth is part of the suffix and dropped.
+    numbers: [u64; 3],
+    /// How many numbers were given.
+    given: usize,
 }
 
+impl Specifier {
+    fn contains(&self, version: [u64; 3]) -> bool {
+        use pep440_rs::Operator;
+        let same = |count: usize| version.iter().take(count).eq(self.numbers.iter().take(count));
+        match self.operator {
+            Operator::Equal | Operator::ExactEqual => version == self.numbers,
+            Operator::NotEqual => version != self.numbers,
+            Operator::EqualStar => same(self.given),
+            Operator::NotEqualStar => !same(self.given),
+            Operator::TildeEqual => version >= self.numbers && same(self.given.saturating_sub(1)),
+            Operator::LessThan => version < self.numbers,
+            Operator::LessThanEqual => version <= self.numbers,
+            Operator::GreaterThan => version > self.numbers,
+            Operator::GreaterThanEqual => version >= self.numbers,
+        }
+    }
+}
+
+/// A PEP 440 specifier set.
+fn pep440(text: &str) -> Result<Vec<Specifier>, String> {
+    let specifiers = pep440_rs::VersionSpecifiers::from_str(text).map_err(|error| {
+        // The crate draws the text below its first line; our diagnostics do that themselves.
+        let error = error.to_string();
+        let problem = error.lines().next().unwrap_or_default().trim_end_matches(':');
+        problem.strip_prefix("Failed to parse version: ").unwrap_or(problem).to_owned()
+    })?;
+    specifiers
+        .iter()
+        .map(|specifier| {
+            let version = specifier.version();
+            if version.epoch() != 0 {
+                return Err("versions of languages have no epoch (the part before !)".to_owned());
+            }
+            let mut numbers = [0; 3];
+            for (number, given) in numbers.iter_mut().zip(version.release()) {
+                *number = *given;
+            }
+            Ok(Specifier { operator: *specifier.operator(), numbers, given: version.release().len() })
+        })
+        .collect()
+}
+
+/// An npm range: alternatives by `||`, hyphen ranges, and comparators joined by white space or commas.
+fn npm(text: &str) -> Result<Vec<semver::VersionReq>, String> {
+    text.split("||").map(npm_alternative).collect()
+}
+
+/// One alternative; an empty one is any version, as npm reads it.
 fn npm_alternative(text: &str) -> Result<semver::VersionReq, String> {
     let text = text.replace(',', " ");
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut comparators = Vec::new();
-    let mut index = 0;
-    while let Some(word) = words.get(index) {
-        if words.get(index + 1) == Some(&"-") {
-            let high = words.get(index + 2).ok_or("a range with - needs both ends")?;
-            comparators.push(format!(">={}", partial(word)?));
-            comparators.push(format!("<={}", partial(high)?));
-            index += 3;
-        } else if !word.is_empty() && word.bytes().all(|b| matches!(b, b'<' | b'>' | b'=' | b'^' | b'~')) {
-            // An operator apart from its version: `>= 18`.
-            let version = words.get(index + 1).ok_or("an operator needs a version after it")?;
-            comparators.push(comparator(&format!("{word}{version}"))?);
-            index += 2;
-        } else {
-            comparators.push(comparator(word)?);
-            index += 1;
-        }
+    if let [low, "-", high] = words.as_slice() {
+        comparators.extend(comparator(">=", Partial::read(low)?));
+        comparators.extend(comparator("<=", Partial::read(high)?));
+        return Ok(semver::VersionReq { comparators });
     }
-    comparators.retain(|comparator| comparator != "*");
-    if comparators.is_empty() {
-        return Ok(semver::VersionReq::STAR);
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let (operator, version) = split_operator(word);
+        // An operator may stand apart from its version: `>= 18`.
+        let version = if version.is_empty() { words.next().unwrap_or_default() } else { version };
+        comparators.extend(comparator(operator, Partial::read(version)?));
     }
-    semver::VersionReq::parse(&comparators.join(", ")).map_err(|error| error.to_string())
+    Ok(semver::VersionReq { comparators })
 }
 
-/// One comparator in the words of the semver crate, where a bare version means `=` (npm) and not `^` (Cargo).
-fn comparator(word: &str) -> Result<String, String> {
-    let version = word.trim_start_matches(['<', '>', '=', '^', '~']);
-    let operator = &word[..word.len() - version.len()];
-    let version = partial(version)?;
-    if version == "*" {
-        // npm reads `>=*` and `^x` as any version; `<*` and `>*` as none, which nobody writes.
-        return Ok("*".to_owned());
-    }
-    match operator {
-        "" | "=" => Ok(format!("={version}")),
-        "~>" => Ok(format!("~{version}")),
-        "<" | "<=" | ">" | ">=" | "^" | "~" => Ok(format!("{operator}{version}")),
-        other => Err(format!("unknown operator {other}")),
+/// The operator a word starts with, and the rest. npm lets `=` and `v` stand before any version, so `==18` is `=18`.
+fn split_operator(word: &str) -> (&str, &str) {
+    let known = [">=", "<=", "~>", ">", "<", "^", "~", "="];
+    let operator = known.into_iter().find(|operator| word.starts_with(operator)).unwrap_or_default();
+    (operator, word.strip_prefix(operator).unwrap_or(word).trim_start_matches('='))
+}
+
+/// One comparator, where a bare version means `=` (npm) and not `^` (Cargo). `None` holds for every version.
+fn comparator(operator: &str, version: Partial) -> Option<semver::Comparator> {
+    let op = match operator {
+        "<" => semver::Op::Less,
+        "<=" => semver::Op::LessEq,
+        ">" => semver::Op::Greater,
+        ">=" => semver::Op::GreaterEq,
+        "^" => semver::Op::Caret,
+        "~" | "~>" => semver::Op::Tilde,
+        _ => semver::Op::Exact,
+    };
+    let new =
+        |op, major, minor, patch| Some(semver::Comparator { op, major, minor, patch, pre: semver::Prerelease::EMPTY });
+    match version.major {
+        Some(major) => new(op, major, version.minor, version.patch),
+        // npm: nothing is below or above every version; every other operator before a wildcard allows all.
+        None if matches!(op, semver::Op::Less | semver::Op::Greater) => new(semver::Op::Less, 0, Some(0), Some(0)),
+        None => None,
     }
 }
 
-/// `v18`, `18.x`, `18.2.*`, `x`: numbers up to the first wildcard.
-fn partial(text: &str) -> Result<String, String> {
-    let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let mut numbers = Vec::new();
-    for part in core.split('.') {
-        match part {
-            "x" | "X" | "*" => break,
-            number if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => numbers.push(number),
-            other => return Err(format!("expected a number or x, found {other:?}")),
+/// `v18`, `18.x`, `18.2.*`, `x`, `18.2.1-rc.1`: numbers up to the first wildcard. A suffix is ignored.
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    major: Option<u64>,
+    minor: Option<u64>,
+    patch: Option<u64>,
+}
+
+impl Partial {
+    fn read(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected a version such as 20, 20.x or 20.11.0, found {text:?}");
+        let plain = text.trim_start_matches(['v', '=']);
+        let (core, suffix) = match plain.find(['-', '+']) {
+            Some(start) => plain.split_at(start),
+            None => (plain, ""),
+        };
+        let mut numbers = [None; 3];
+        let mut wild = false;
+        let mut count = 0;
+        for part in core.split('.') {
+            let number = numbers.get_mut(count).ok_or_else(expected)?;
+            count += 1;
+            if matches!(part, "x" | "X" | "*") {
+                wild = true;
+            } else if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(expected());
+            } else if !wild {
+                *number = Some(part.parse().map_err(|_| expected())?);
+            }
         }
+        // `18-20` is no range: npm takes a suffix only after three numbers, and so do we, lest it be read as 18.
+        if !suffix.is_empty() && (count < 3 || suffix.len() == 1) {
+            return Err(match suffix.strip_prefix('-') {
+                Some(high) if !high.is_empty() => format!("a range needs spaces around the dash: {core} - {high}"),
+                _ => expected(),
+            });
+        }
+        let [major, minor, patch] = numbers;
+        Ok(Self { major, minor, patch })
     }
-    if numbers.len() > 3 {
-        return Err(format!("expected at most three numbers, found {core:?}"));
-    }
-    Ok(if numbers.is_empty() { "*".to_owned() } else { numbers.join(".") })
 }
 
 #[cfg(test)]
@@ -183,6 +273,32 @@ mod tests {
     }
 
     #[test]
+    fn pep_440_edges() {
+        for (set, good, bad) in [
+            ("~=4.5", "4.9.0", "5.0.0"),
+            ("~=4.5", "4.5.0", "4.4.9"),
+            ("~=4.5.2", "4.5.2", "4.5.1"),
+            ("==3.11", "3.11.0", "3.11.1"),
+            ("!=3.11.*", "3.12.0", "3.11.4"),
+            ("==3.*", "3.0.1", "4.0.0"),
+            ("==3.11.4.*", "3.11.4", "3.11.5"),
+            (">3.11", "3.11.1", "3.11.0"),
+            ("<=3.11", "3.11.0", "3.11.1"),
+            (">=3.8, <4, !=3.9.1", "3.9.2", "3.9.1"),
+            (" >= 3.8 ", "3.8.0", "3.7.9"),
+            ("===3.11.4", "3.11.4", "3.11.5"),
+            ("==3.13.0rc1", "3.13.0", "3.13.1"),
+            ("<3.13.0rc1", "3.12.9", "3.13.0"),
+        ] {
+            assert!(inside(Language::Python, set, good), "{set} {good}");
+            assert!(!inside(Language::Python, set, bad), "{set} {bad}");
+        }
+        for bad in ["~=4", ">=3.8.*", "1!3.8", "^3.11", "latest", ">=", "==3.11,banana", "3.8 - 3.10"] {
+            assert!(Constraint::parse(Language::Python, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn npm_ranges() {
         for (range, good, bad) in [
             ("^18", "18.20.4", "19.0.0"),
@@ -197,18 +313,61 @@ mod tests {
             ("18", "18.7.0", "19.0.0"),
             ("<=20", "20.5.0", "21.0.0"),
             (">20", "21.0.0", "20.5.0"),
+            (">20.1", "20.2.0", "20.1.9"),
+            ("<=20.1", "20.1.9", "20.2.0"),
+            ("<20", "19.9.9", "20.0.0"),
+            ("^18.x", "18.0.0", "19.0.0"),
+            ("^18.2.1", "18.3.0", "18.2.0"),
+            (">=18.x", "18.0.0", "17.9.9"),
+            ("~18", "18.9.0", "19.0.0"),
+            ("~> 20.1", "20.1.0", "20.2.0"),
+            ("18.2 - 20", "18.2.0", "18.1.9"),
+            ("18 - 20.1", "20.1.9", "20.2.0"),
+            ("x - 20", "1.0.0", "21.0.0"),
+            ("v18.20.4", "18.20.4", "18.20.3"),
+            ("==18", "18.1.0", "19.0.0"),
+            ("=18.x", "18.1.0", "19.0.0"),
+            ("~=18.1", "18.1.5", "18.2.0"),
+            (">=18.2.1-rc.1", "18.2.1", "18.2.0"),
+            ("^0.2.3", "0.2.4", "0.3.0"),
+            ("^0", "0.9.0", "1.0.0"),
+            ("1.x.3", "1.2.4", "2.0.0"),
         ] {
             assert!(inside(Language::Nodejs, range, good), "{range} {good}");
             assert!(!inside(Language::Nodejs, range, bad), "{range} {bad}");
         }
-        assert!(inside(Language::Nodejs, "*", "1.2.3"));
+        for any in ["*", "x", ">=*", "^x", "~*", "18 ||", "* - *"] {
+            assert!(inside(Language::Nodejs, any, "1.2.3"), "{any}");
+        }
+        for none in ["<*", ">x", ">=20 <18"] {
+            assert!(!inside(Language::Nodejs, none, "1.2.3"), "{none}");
+        }
+        for bad in [
+            "banana",
+            "18 -",
+            "- 20",
+            "18-20",
+            ">=18<21",
+            "1.2.3.4",
+            "1.x.banana",
+            ">=",
+            "^",
+            "18 - 20 - 22",
+            "18..1",
+            "18.2.1-",
+        ] {
+            assert!(Constraint::parse(Language::Nodejs, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
     fn what_does_not_parse_is_quoted_with_a_suggestion() {
         let error = Constraint::parse(Language::Python, "3.11").unwrap_err();
         assert_eq!(error.suggestion.as_deref(), Some("==3.11.*"));
-        assert!(Constraint::parse(Language::Nodejs, "banana").is_err());
-        assert!(Constraint::parse(Language::Nodejs, "18 -").is_err());
+        for (text, meant) in [("3", "==3.*"), ("3.11.x", "==3.11.*"), ("3.11.*", "==3.11.*"), ("=3.11.4", "==3.11.4")] {
+            let error = Constraint::parse(Language::Python, text).unwrap_err();
+            assert_eq!(error.suggestion.as_deref(), Some(meant), "{text}");
+        }
+        assert!(Constraint::parse(Language::Python, &">=3,".repeat(1000)).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! What an item asks of an environment, and what it was given. The rules are in `desired` (demands) and `select` (choice).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +39,44 @@ pub struct Demands {
     pub languages: BTreeMap<Language, Demand>,
     /// The environment asked for by the manifest, else by the content setting.
     pub explicit: Option<ExplicitRequest>,
+    /// Where it was asked for.
+    pub explicit_place: Option<Place>,
     /// Static items get no environment at all.
     pub no_environment: bool,
+}
+
+impl Demands {
+    /// Static items: nothing is demanded and no environment is considered.
+    pub fn without_environment() -> Self {
+        Self { no_environment: true, ..Self::default() }
+    }
+
+    /// With the content setting `environment`, which a request in the manifest overrides entirely.
+    /// A caller that knows where the setting stands puts it into `explicit_place`.
+    #[must_use]
+    pub fn with_setting(mut self, setting: Option<ExplicitRequest>) -> Self {
+        if self.explicit.is_none() && !self.no_environment {
+            self.explicit = setting;
+        }
+        self
+    }
+
+    /// Without the request for one environment, for an executor that has only the host.
+    #[must_use]
+    pub fn without_explicit(mut self) -> Self {
+        self.explicit = None;
+        self.explicit_place = None;
+        self
+    }
+}
+
+impl fmt::Display for ExplicitRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guid(guid) => guid.fmt(f),
+            Self::Image(image) => image.fmt(f),
+        }
+    }
 }
 
 /// One interpreter that was chosen.

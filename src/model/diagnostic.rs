@@ -97,6 +97,9 @@ pub struct Diagnostic {
     pub code: Code,
     /// What was expected and what was found, in one line.
     pub message: String,
+    /// The figures behind the message, in one line ("asked for: ... available: ..."), shown below it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub help: Option<String>,
@@ -135,7 +138,14 @@ impl Diagnostic {
 
     /// A problem of any severity.
     pub fn new(severity: Severity, code: Code, place: Option<Place>, message: impl Into<String>) -> Self {
-        Self { place, severity, code, message: message.into(), help: None, excerpt: None, related: None }
+        Self { place, severity, code, message: message.into(), detail: None, help: None, excerpt: None, related: None }
+    }
+
+    /// The same with a line of figures below the message.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
     }
 
     /// The same with a help line.

@@ -6,12 +6,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest text read as a version, in bytes.
+const LONGEST: usize = 100;
+
+/// Words that mark a version made before its release (selection.md, 2).
+const BEFORE_RELEASE: [&str; 9] = ["a", "b", "c", "rc", "alpha", "beta", "pre", "preview", "dev"];
+
 /// A text that is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
     /// Not even one number.
     #[error("expected a version such as 3.12 or 4.4.1, found {found:?}")]
     NoNumber {
+        /// The text as given.
+        found: String,
+    },
+    /// Nobody writes this, and it would be drawn on people's terminals.
+    #[error("a version has no control characters and at most {LONGEST} bytes, found {}", shortened(found))]
+    Unreadable {
         /// The text as given.
         found: String,
     },
@@ -23,12 +35,19 @@ pub enum VersionError {
     },
 }
 
+/// The start of a text, quoted: enough to find it by.
+fn shortened(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    format!("{start:?}")
+}
+
 /// The version of an installation: three numbers, and a suffix that only breaks ties.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version {
     numbers: [u64; 3],
     suffix: String,
+    before_release: bool,
 }
 
 impl Version {
@@ -42,21 +61,26 @@ impl Version {
         &self.suffix
     }
 
-    /// Whether the suffix marks a version made before the release.
-    fn is_before_release(&self) -> bool {
-        let word = self.suffix.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        let word: String = word.chars().take_while(char::is_ascii_alphabetic).collect();
-        ["a", "b", "c", "rc", "alpha", "beta", "pre", "preview", "dev"].contains(&word.to_ascii_lowercase().as_str())
+    /// Whether the suffix marks a version made before the release: `rc1`, `-dev`, `.beta2`.
+    pub const fn is_before_release(&self) -> bool {
+        self.before_release
     }
 }
 
+/// Whether the first word of a suffix, after any separator, is one of those that mark pre-releases.
+fn marks_before_release(suffix: &str) -> bool {
+    let word = suffix.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let end = word.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(word.len());
+    word.get(..end).is_some_and(|word| BEFORE_RELEASE.iter().any(|known| known.eq_ignore_ascii_case(word)))
+}
+
 impl Ord for Version {
-    /// By the numbers; equal numbers: pre-releases below releases, pre-releases by suffix so that the bytewise
-    /// highest is the highest, releases with different suffixes likewise for a total order.
+    /// By the numbers; equal numbers: pre-releases below releases, then by suffix, bytewise. Releases that differ in
+    /// their suffix alone are ordered too, because equal means identical here; `select` holds them for equally good.
     fn cmp(&self, other: &Self) -> Ordering {
         self.numbers
             .cmp(&other.numbers)
-            .then_with(|| other.is_before_release().cmp(&self.is_before_release()))
+            .then_with(|| other.before_release.cmp(&self.before_release))
             .then_with(|| self.suffix.cmp(&other.suffix))
     }
 }
@@ -65,6 +89,15 @@ impl PartialOrd for Version {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// The text without white space around it, if it is fit to be shown.
+fn readable(text: &str) -> Result<&str, VersionError> {
+    let text = text.trim();
+    if text.len() > LONGEST || text.chars().any(char::is_control) {
+        return Err(VersionError::Unreadable { found: text.to_owned() });
+    }
+    Ok(text)
 }
 
 /// Up to three leading numbers and the rest.
@@ -87,9 +120,10 @@ impl FromStr for Version {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let (numbers, suffix) = split(text.trim()).ok_or_else(|| VersionError::NoNumber { found: text.to_owned() })?;
+        let text = readable(text)?;
+        let (numbers, suffix) = split(text).ok_or_else(|| VersionError::NoNumber { found: text.to_owned() })?;
         let numbers = <[u64; 3]>::try_from(numbers).map_err(|_| VersionError::Short { found: text.to_owned() })?;
-        Ok(Self { numbers, suffix: suffix.to_owned() })
+        Ok(Self { numbers, suffix: suffix.to_owned(), before_release: marks_before_release(suffix) })
     }
 }
 
@@ -133,7 +167,7 @@ impl FromStr for RequestedVersion {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let text = text.trim();
+        let text = readable(text)?;
         let (numbers, _) = split(text).ok_or_else(|| VersionError::NoNumber { found: text.to_owned() })?;
         Ok(Self { numbers, text: text.to_owned() })
     }
@@ -186,5 +220,17 @@ mod tests {
         assert!(version("3.13.0rc2") > version("3.13.0rc1"));
         assert!(version("1.4.550") > version("1.4.550-dev"));
         assert!(version("3.13.1a1") > version("3.13.0"));
+        for before in ["3.13.0-rc.1", "3.13.0_b2", "3.13.0.dev1", "3.13.0 alpha", "3.13.0RC1", "3.13.0-preview"] {
+            assert!(version(before).is_before_release(), "{before}");
+        }
+        for release in ["3.13.0", "3.13.0+", "4.1.3 Patched", "1.4.550.2", "3.13.0-build7", "3.13.0+ubuntu"] {
+            assert!(!version(release).is_before_release(), "{release}");
+        }
+    }
+
+    #[test]
+    fn what_would_disturb_a_terminal_is_no_version() {
+        assert!("3.11.4\u{1b}[31m".parse::<Version>().is_err());
+        assert!(format!("3.11.4{}", "x".repeat(200)).parse::<RequestedVersion>().is_err());
     }
 }
