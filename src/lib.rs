@@ -25,6 +25,9 @@ pub mod plan;
 #[cfg(feature = "controller")]
 pub mod executor;
 #[cfg(feature = "controller")]
+#[doc(hidden)]
+pub mod fault;
+#[cfg(feature = "controller")]
 pub mod registry;
 
 pub mod session;

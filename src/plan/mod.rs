@@ -5,6 +5,8 @@ mod memory;
 mod names;
 mod observed;
 mod operation;
+#[doc(hidden)]
+pub mod samples;
 mod wanted;
 
 pub use job::{BundleSpec, ContentSpec, JobEnvironment, JobSpec, PackageSpec, Resources, ServiceSpec, Target};
@@ -12,7 +14,7 @@ pub use memory::{Approved, Change, MAX_RETRIES, Memory, Outcome, SourceIdentity,
 pub use names::{BundleId, JobName, NotAName, PackageKey, PlanId, Revision, Role, Slot};
 pub use observed::{
     ExecutorView, Observed, ObservedItem, ObservedJob, ObservedService, Origin, Ownership, Phase, Record, RegistryView,
-    Uid,
+    StoredKind, Uid, Unreadable,
 };
 pub use operation::{
     Action, BackingOff, Blocked, Cost, InFlight, Note, Operation, Payload, Plan, Precondition, Stalled, Subject, Wait,

@@ -37,7 +37,7 @@ pub struct Origin {
     pub blob: BlobId,
 }
 
-/// A record and what the registry knows of it. `form` is the last applied form.
+/// A record and what the registry knows of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record<T> {
     /// Its identity.
@@ -53,8 +53,35 @@ pub struct Record<T> {
     pub stored: Digest,
     /// Where it came from.
     pub origin: Origin,
-    /// What was applied.
+    /// What is stored: what was applied, unless the two digests differ.
     pub form: Arc<T>,
+}
+
+/// What kind of thing a registry could not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoredKind {
+    /// An environment's record.
+    Environment,
+    /// An item's record.
+    Content,
+    /// A part of memory. It counts as forgotten.
+    Memory,
+}
+
+/// Something stored that cannot be read, after an edit by hand. It is drift: writing it anew mends it, and for that it
+/// counts as absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it is.
+    pub kind: StoredKind,
+    /// The name it is stored under, as it stands there.
+    pub name: String,
+    /// Its identity, where it is a record.
+    pub uid: Option<Uid>,
+    /// The digest of what is stored now.
+    pub stored: Digest,
+    /// Why it cannot be read, and where it stands.
+    pub problem: String,
 }
 
 /// Everything the registry holds.
@@ -66,6 +93,8 @@ pub struct RegistryView {
     pub contents: BTreeMap<ItemName, Record<WantedItem>>,
     /// Outcomes, former revisions, suspensions, approvals.
     pub memory: Memory,
+    /// What is stored and cannot be read; it is in none of the fields above.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// How far a job is.

@@ -1,5 +1,10 @@
-//! Where records and memory live: the trait, its errors, and the list of registries. Each registry is one folder beside this file.
+//! Where records and memory live: the trait, its errors, and the list of registries. Each registry is one file or folder beside this one.
 
+mod history;
+mod memory;
+mod precondition;
+
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CommitId, Digest, Environment, ImageRef, ItemName};
 use crate::plan::{Change, Origin, RegistryView, Uid, WantedItem};
+
+pub use history::{Break, Verification};
+pub use memory::MemoryRegistry;
 
 /// What a registry cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +55,7 @@ pub enum RegistryError {
 /// What must be true of a record when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// There is none of that name.
+    /// There is none of that name, or one that cannot be read (see [`crate::plan::Unreadable`]).
     Absent,
     /// It is this one, and `stored` is its digest.
     Present {
@@ -67,6 +75,16 @@ pub enum NewRecord {
     Content(Arc<WantedItem>),
 }
 
+impl NewRecord {
+    /// What it is called.
+    pub fn name(&self) -> RecordName {
+        match self {
+            Self::Environment(form) => RecordName::Environment(form.name.clone()),
+            Self::Content(form) => RecordName::Content(form.name.clone()),
+        }
+    }
+}
+
 /// The name of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordName {
@@ -74,6 +92,30 @@ pub enum RecordName {
     Environment(ImageRef),
     /// An item.
     Content(ItemName),
+}
+
+impl RecordName {
+    /// The word for its kind.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Environment(_) => "environment",
+            Self::Content(_) => "content",
+        }
+    }
+
+    /// The name alone.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Environment(name) => name.as_str(),
+            Self::Content(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.as_str())
+    }
 }
 
 /// What one operation of an applied plan came to.
@@ -91,7 +133,7 @@ pub struct OperationResult {
     pub milliseconds: u64,
 }
 
-/// One applied plan. `chain` is the digest of the previous entry's chain and of this entry.
+/// One applied plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// When it was applied.
@@ -113,7 +155,7 @@ pub struct Recorded {
     pub number: i64,
     /// What happened.
     pub entry: HistoryEntry,
-    /// The hash chain up to here.
+    /// The digest of the previous entry's chain, as text, followed by this entry's canonical JSON.
     pub chain: Digest,
 }
 
@@ -123,7 +165,8 @@ pub trait Registry: Send + Sync {
     /// Everything, from a cache that is re-read only when the storage changed. At rest it costs no query that reads rows.
     async fn view(&self) -> Result<Arc<RegistryView>, RegistryError>;
 
-    /// Writes a record whole, if it still is what was expected. Gives the record's identity.
+    /// Writes a record whole, if it still is what was expected. Gives the record's identity. Writing somebody else's record
+    /// makes it ours: that is how one is adopted, and only the plan decides it.
     async fn write(
         &self,
         record: NewRecord,
@@ -132,7 +175,7 @@ pub trait Registry: Send + Sync {
         now: Timestamp,
     ) -> Result<Uid, RegistryError>;
 
-    /// Deletes a record, if it still is what was expected.
+    /// Deletes a record, if it still is what was expected. Somebody else's is never deleted.
     async fn delete(&self, name: RecordName, expected: Expected) -> Result<(), RegistryError>;
 
     /// Writes changes of memory in one transaction.
@@ -141,6 +184,9 @@ pub trait Registry: Send + Sync {
     /// Adds to the history, and gives the chain's new head.
     async fn record(&self, entry: HistoryEntry) -> Result<Digest, RegistryError>;
 
-    /// The newest entries of the history, newest first.
+    /// The newest entries of the history, newest first. One that cannot be read is left out; [`Registry::verify`] names it.
     async fn history(&self, limit: u32) -> Result<Vec<Recorded>, RegistryError>;
+
+    /// Follows the whole history from its start and says where it was changed, if it was.
+    async fn verify(&self) -> Result<Verification, RegistryError>;
 }
