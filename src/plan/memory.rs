@@ -147,6 +147,14 @@ pub enum Change {
 }
 
 impl Memory {
+    /// What is remembered of an item's runs and renders.
+    pub fn outcomes_of<'a>(&'a self, item: &'a ItemName) -> impl Iterator<Item = (&'a Step, &'a Outcome)> {
+        let first = Step::Job { item: item.clone(), role: Role::Build, revision: Revision::lowest(), slot: Slot::Once };
+        self.outcomes
+            .range(first..)
+            .take_while(move |(step, _)| matches!(step, Step::Job { item: of, .. } if of == item))
+    }
+
     /// Takes a change in. The registry stores the same change, so both stay equal.
     pub fn take(&mut self, change: &Change) {
         match change {

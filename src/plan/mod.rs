@@ -1,13 +1,33 @@
 //! What differs from the commit, and what is done about it: one pure function. Doing it is `apply`'s work.
 
+mod budget;
+mod chain;
+mod environments;
+mod goal;
+mod item;
 mod job;
+mod learn;
+mod leaving;
 mod memory;
 mod names;
 mod observed;
 mod operation;
+mod planning;
+mod reason;
+mod rendering;
+mod resolve;
+mod retention;
 #[doc(hidden)]
 pub mod samples;
+mod steps;
 mod wanted;
+
+pub use budget::approval_id;
+pub use environments::redirect_text;
+pub use goal::{Goal, ItemGoal, Options, WantedEnvironment};
+pub use learn::learn;
+pub use planning::plan;
+pub use resolve::{Site, resolve};
 
 pub use job::{BundleSpec, ContentSpec, JobEnvironment, JobSpec, PackageSpec, Resources, ServiceSpec, Target};
 pub use memory::{Approved, Change, MAX_RETRIES, Memory, Outcome, SourceIdentity, Step, backoff};

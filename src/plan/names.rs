@@ -57,6 +57,12 @@ hashed! {
     /// Everything that shapes an item's processes: a new revision is a restart.
     Revision, 10
 }
+impl Revision {
+    /// A value below every revision, to start a range at.
+    pub(super) const fn lowest() -> Self {
+        Self(String::new())
+    }
+}
 hashed! {
     /// An item's files at one commit.
     BundleId, 16

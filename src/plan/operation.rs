@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::job::{BundleSpec, JobSpec, ServiceSpec};
 use super::memory::Approved;
-use super::names::{JobName, PlanId, Role};
+use super::names::{JobName, PlanId, Revision, Role, Slot};
 use super::observed::{Origin, Uid};
 use super::wanted::WantedItem;
 use crate::model::{Cpu, Digest, Environment, ImageRef, ItemName, Memory, Slug};
@@ -56,6 +56,8 @@ pub enum Subject {
     Job(JobName),
     /// An item's stable address.
     Service(String),
+    /// The output of one render.
+    Result(String),
 }
 
 impl Subject {
@@ -77,6 +79,7 @@ impl Subject {
             Self::Bundle(_) => "bundle",
             Self::Job(_) => "job",
             Self::Service(_) => "service",
+            Self::Result(_) => "result",
         }
     }
 }
@@ -87,7 +90,7 @@ impl fmt::Display for Subject {
             Self::Environment(name) => name.fmt(f),
             Self::Content(name) => name.fmt(f),
             Self::Job(name) => name.fmt(f),
-            Self::Bundle(name) | Self::Service(name) => f.pad(name),
+            Self::Bundle(name) | Self::Service(name) | Self::Result(name) => f.pad(name),
         }
     }
 }
@@ -152,6 +155,15 @@ pub enum Payload {
     Job(JobSpec),
     /// Make an address answer.
     Service(ServiceSpec),
+    /// The output of one render.
+    Result {
+        /// The item's short name.
+        slug: Slug,
+        /// The revision that was rendered.
+        revision: Revision,
+        /// Its slot.
+        slot: Slot,
+    },
     /// Take the subject away: nothing but its name is needed.
     Nothing,
 }
@@ -177,23 +189,24 @@ pub struct Operation {
     pub payload: Payload,
     /// Collecting something old: done silently, and no reason for `diff` to exit 1.
     pub housekeeping: bool,
+    /// Whether it can be issued in this pass: everything it waits for is done by earlier operations of the same item.
+    /// The plan sets it last.
+    pub due: bool,
 }
 
 impl Operation {
-    /// Whether it can be issued in this pass: it waits for no job.
-    pub fn is_due(&self) -> bool {
-        self.after.iter().all(|wait| matches!(wait, Wait::Done { .. }))
-    }
-
     /// The subject as it will be, as JSON.
     pub fn after_value(&self) -> Option<serde_json::Value> {
+        if self.action == Action::Delete {
+            return None;
+        }
         let value = match &self.payload {
             Payload::Environment { form, .. } => serde_json::to_value(form),
             Payload::Content { form, .. } => serde_json::to_value(form),
             Payload::Bundle(spec) => serde_json::to_value(spec),
             Payload::Job(spec) => serde_json::to_value(spec),
             Payload::Service(spec) => serde_json::to_value(spec),
-            Payload::Nothing => return None,
+            Payload::Result { .. } | Payload::Nothing => return None,
         };
         value.ok()
     }
