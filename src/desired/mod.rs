@@ -3,10 +3,13 @@
 //! A commit is read through [`snapshot::Snapshot`], by id. Every problem belongs to one environment, one item or the
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
+pub mod content_yaml;
 pub mod demands;
 pub mod json;
+pub mod manifest;
 pub mod memory_snapshot;
 pub mod reading;
+pub mod settings_rules;
 pub mod snapshot;
 pub mod source_text;
 pub mod tree;
