@@ -93,15 +93,21 @@ impl Serialize for Constraint {
     }
 }
 
-/// What was probably meant: `3.11`, `v3.11`, `=3.11` and `3.11.x` as `==3.11.*`, `3.11.4` as `==3.11.4`.
+/// What was probably meant: `3.11`, `v3.11`, `=3.11` and `3.11.x` as `==3.11.*`, and the carets and tildes of other
+/// package managers: `^3.9` as `>=3.9,<4`, `~3.9` as `==3.9.*`, `~3.9.2` as `~=3.9.2`.
 fn suggestion(text: &str) -> Option<String> {
-    let bare = text.trim_start_matches(['=', 'v', 'V', ' ']);
+    let bare = text.trim_start_matches(['=', 'v', 'V', ' ', '^', '~']);
     let bare = bare.strip_suffix(".x").or_else(|| bare.strip_suffix(".*")).unwrap_or(bare);
     let parts: Vec<&str> = bare.split('.').collect();
-    let numbers = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    match (numbers, parts.len()) {
-        (true, 1 | 2) => Some(format!("=={bare}.*")),
-        (true, 3) => Some(format!("=={bare}")),
+    if !parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    let next = parts.first()?.parse::<u64>().ok()?.checked_add(1)?;
+    match parts.len() {
+        1..=3 if text.starts_with('^') => Some(format!(">={bare},<{next}")),
+        1 | 2 => Some(format!("=={bare}.*")),
+        3 if text.starts_with('~') => Some(format!("~={bare}")),
+        3 => Some(format!("=={bare}")),
         _ => None,
     }
 }
@@ -141,6 +147,9 @@ fn pep440(text: &str) -> Result<Vec<Specifier>, String> {
         // The crate draws the text below its first line; our diagnostics do that themselves.
         let error = error.to_string();
         let problem = error.lines().next().unwrap_or_default().trim_end_matches(':');
+        if problem.contains("expected operator") {
+            return "each part starts with an operator such as >= or ==".to_owned();
+        }
         problem.strip_prefix("Failed to parse version: ").unwrap_or(problem).to_owned()
     })?;
     specifiers
@@ -364,9 +373,18 @@ mod tests {
     fn what_does_not_parse_is_quoted_with_a_suggestion() {
         let error = Constraint::parse(Language::Python, "3.11").unwrap_err();
         assert_eq!(error.suggestion.as_deref(), Some("==3.11.*"));
-        for (text, meant) in [("3", "==3.*"), ("3.11.x", "==3.11.*"), ("3.11.*", "==3.11.*"), ("=3.11.4", "==3.11.4")] {
+        for (text, meant) in [
+            ("3", "==3.*"),
+            ("3.11.x", "==3.11.*"),
+            ("3.11.*", "==3.11.*"),
+            ("=3.11.4", "==3.11.4"),
+            ("^3.9", ">=3.9,<4"),
+            ("~3.9", "==3.9.*"),
+            ("~3.9.2", "~=3.9.2"),
+        ] {
             let error = Constraint::parse(Language::Python, text).unwrap_err();
             assert_eq!(error.suggestion.as_deref(), Some(meant), "{text}");
+            assert!(Constraint::parse(Language::Python, meant).is_ok(), "{meant}");
         }
         assert!(Constraint::parse(Language::Python, &">=3,".repeat(1000)).is_err());
     }
