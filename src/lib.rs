@@ -31,3 +31,5 @@ pub mod fault;
 pub mod registry;
 
 pub mod session;
+#[cfg(feature = "controller")]
+pub mod source;
