@@ -1,0 +1,253 @@
+//! A Python package environment: a virtual environment of the job's interpreter, filled by pip or uv. When a build may run is `mod.rs`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::session::context::Context;
+use crate::session::error::SessionError;
+use crate::session::files;
+use crate::session::protocol::{Build, Installer, Phase, PythonInstall};
+use crate::session::secrets::MASK;
+use crate::session::supervise::{Observer, Process, Signals};
+use crate::session::variables;
+
+use super::{Failed, step};
+
+/// What a build leaves: the interpreter it used, and the packages.
+type Installed = (PathBuf, Vec<String>);
+
+/// Makes the virtual environment and installs into it.
+pub(super) fn install(
+    context: &Arc<Context>,
+    signals: &mut Signals,
+    build: &Build,
+    install: &PythonInstall,
+) -> Result<Result<Installed, Failed>, SessionError> {
+    let interpreter = context.interpreter("python", "a Python package environment")?.to_owned();
+    let uv = match install.installer {
+        Installer::Pip => None,
+        Installer::Uv => Some(find_uv(install.uv.as_deref())?),
+    };
+    let directory = match &install.bundle {
+        Some(bundle) => {
+            let copy = context.directory.join("app");
+            files::remove_tree(&copy)?;
+            files::copy_tree(bundle, &copy)?;
+            files::give_tree(&copy, context.user)?;
+            copy
+        }
+        None => context.scratch("tmp")?,
+    };
+    let requirements = write_requirements(context, install)?;
+    let variables = build_variables(context, build, install)?;
+    let environment = build.path.to_string_lossy().into_owned();
+
+    context.progress(Phase::Installing, "making a virtual environment");
+    let (program, arguments) = match &uv {
+        None => (interpreter.clone(), words(&["-m", "venv", &environment])),
+        Some(uv) => {
+            (uv.clone(), words(&["venv", "--python", &interpreter.to_string_lossy(), "--allow-existing", &environment]))
+        }
+    };
+    let launch = context.launch(&program, arguments, variables.clone(), &directory)?;
+    let finish = Process::start(context, &launch, &quiet())?.run(context, signals, None);
+    if let Err(exit) = step(context, finish, |tail| explain_venv(&interpreter, tail)) {
+        return Ok(Err(exit));
+    }
+
+    context.progress(Phase::Installing, "installing packages");
+    let python = build.path.join("bin/python");
+    let (program, mut arguments) = match &uv {
+        None => (python, words(&["-m", "pip", "install", "--no-input", "--progress-bar", "off"])),
+        Some(uv) => {
+            (uv.clone(), words(&["pip", "install", "--compile-bytecode", "--python", &python.to_string_lossy()]))
+        }
+    };
+    arguments.extend(["-r".to_owned(), requirements.to_string_lossy().into_owned()]);
+    let launch = context.launch(&program, arguments, variables, &directory)?;
+    let observe: Observer = Arc::new(|context, line| {
+        if let Some(text) = progress(line) {
+            context.tell(|state| state.progress = Some(text));
+        }
+    });
+    let finish = Process::start(context, &launch, &observe)?.run(context, signals, None);
+    if let Err(exit) = step(context, finish, explain_install) {
+        return Ok(Err(exit));
+    }
+    Ok(Ok((interpreter, installed(&build.path))))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn quiet() -> Observer {
+    Arc::new(|_, _| {})
+}
+
+/// The program uv: the one the job names, or the first on this session's PATH.
+fn find_uv(named: Option<&Path>) -> Result<PathBuf, SessionError> {
+    if let Some(path) = named {
+        files::check_program("uv", path)?;
+        return Ok(path.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|directory| directory.join("uv"));
+    found.find(|path| files::check_program("uv", path).is_ok()).ok_or(SessionError::Program {
+        what: "uv",
+        path: PathBuf::from("uv"),
+        trouble: "is not on the PATH: install it, or let pip install this item's packages",
+    })
+}
+
+/// One file for everything, so that the installer resolves it together.
+fn write_requirements(context: &Context, install: &PythonInstall) -> Result<PathBuf, SessionError> {
+    let path = context.directory.join("requirements.txt");
+    let mut text = install.requirements.clone();
+    if !install.server_packages.is_empty() {
+        text.push_str("\n# what serves the content, and the item does not list\n");
+        text.push_str(&install.server_packages.join("\n"));
+        text.push('\n');
+    }
+    fs::write(&path, text).map_err(|cause| SessionError::write(&path, cause))?;
+    files::give(&path, context.user)?;
+    Ok(path)
+}
+
+/// The host's own installer settings, then the job's. Indexes go by variables: arguments are for everybody to read.
+fn build_variables(
+    context: &Context,
+    build: &Build,
+    install: &PythonInstall,
+) -> Result<BTreeMap<String, String>, SessionError> {
+    let mut variables = variables::for_build(context)?;
+    let cache = build.cache_dir.to_string_lossy().into_owned();
+    let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
+    set("PIP_CACHE_DIR", cache.clone());
+    set("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned());
+    set("UV_CACHE_DIR", cache);
+    set("UV_PYTHON_DOWNLOADS", "never".to_owned());
+    // uv copies where it cannot link; environments must not share files with a cache that builds may write.
+    set("UV_LINK_MODE", "copy".to_owned());
+    if let Some(index) = &install.index_url {
+        set("PIP_INDEX_URL", index.clone());
+        set("UV_DEFAULT_INDEX", index.clone());
+    }
+    if !install.extra_index_urls.is_empty() {
+        let extra = install.extra_index_urls.join(" ");
+        set("PIP_EXTRA_INDEX_URL", extra.clone());
+        set("UV_INDEX", extra);
+    }
+    Ok(variables)
+}
+
+/// What a line of pip or uv says for people; `None` for the many lines that say nothing new.
+fn progress(line: &str) -> Option<String> {
+    let line = line.trim();
+    if let Some(rest) = line.strip_prefix("Collecting ") {
+        return Some(format!("collecting {}", rest.split(" (from").next().unwrap_or(rest)));
+    }
+    if let Some(rest) = line.strip_prefix("Downloading ") {
+        // An address may hold a password; the file's name is enough.
+        let file = rest.split_whitespace().next().and_then(|word| word.rsplit('/').next())?;
+        let size = rest.split_once(" (").map_or_else(String::new, |(_, size)| format!(" ({size}"));
+        return Some(format!("downloading {file}{size}"));
+    }
+    if let Some(rest) = line.strip_prefix("Building wheel for ") {
+        return Some(format!("building {}", rest.split([' ', ':']).next().unwrap_or(rest)));
+    }
+    if let Some(rest) = line.strip_prefix("Building ") {
+        return Some(format!("building {rest}"));
+    }
+    if let Some(rest) = line.strip_prefix("Installing collected packages: ") {
+        return Some(format!("installing {} packages", rest.split(", ").count()));
+    }
+    let counted = ["Resolved ", "Prepared ", "Installed "].iter().any(|word| line.starts_with(word));
+    if counted { Some(line.split(" in ").next().unwrap_or(line).to_lowercase()) } else { None }
+}
+
+/// Debian and its kin leave out the part of Python that makes virtual environments.
+fn explain_venv(interpreter: &Path, tail: &[String]) -> Option<String> {
+    let missing = tail.iter().any(|line| {
+        line.contains("ensurepip is not available")
+            || line.contains("No module named venv")
+            || line.contains("No module named ensurepip")
+    });
+    missing.then(|| {
+        format!(
+            "{} cannot make virtual environments: install python3-venv for it, or use another Python",
+            interpreter.display()
+        )
+    })
+}
+
+/// pip says the true reason in its last error but for a note to upgrade; uv draws a tree of causes.
+fn explain_install(tail: &[String]) -> Option<String> {
+    if tail.iter().any(|line| line.contains("No space left on device")) {
+        return Some("the disk is full: make room in the data directory".to_owned());
+    }
+    let mut errors = tail.iter().filter_map(|line| line.trim().strip_prefix("ERROR: "));
+    let pip = errors.rfind(|text| !text.starts_with("Failed to build installable wheels"));
+    let uv = tail.iter().rev().find_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("error: ").or_else(|| line.strip_prefix("× ")).or_else(|| line.strip_prefix("╰─▶ "))
+    });
+    let said = pip.or(uv)?.replace(MASK, "...");
+    Some(format!("the packages could not be installed: {said}"))
+}
+
+/// The distributions in an environment, from the names of their metadata directories.
+fn installed(environment: &Path) -> Vec<String> {
+    let Ok(versions) = fs::read_dir(environment.join("lib")) else { return Vec::new() };
+    let sites = versions.flatten().filter_map(|version| fs::read_dir(version.path().join("site-packages")).ok());
+    let names = sites.flat_map(Iterator::flatten).filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found: Vec<String> =
+        names.filter_map(|name| name.strip_suffix(".dist-info").map(|name| name.replacen('-', " ", 1))).collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn progress_is_said_in_words() {
+        for (line, expected) in [
+            ("Collecting flask>=3 (from -r requirements.txt (line 1))", Some("collecting flask>=3")),
+            (
+                "  Downloading https://me:pw@index.example/f/flask-3.1.0-py3-none-any.whl (102 kB)",
+                Some("downloading flask-3.1.0-py3-none-any.whl (102 kB)"),
+            ),
+            ("  Building wheel for lxml (pyproject.toml): started", Some("building lxml")),
+            ("Installing collected packages: blinker, flask", Some("installing 2 packages")),
+            ("Resolved 12 packages in 310ms", Some("resolved 12 packages")),
+            ("Requirement already satisfied: pip", None),
+        ] {
+            assert_eq!(progress(line).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_error_of_an_installer_is_the_reason() {
+        let pip = lines(
+            "ERROR: Could not find a version that satisfies the requirement nope==9 (from versions: none)\nERROR: No matching distribution found for nope==9",
+        );
+        let said = Some("the packages could not be installed: No matching distribution found for nope==9".to_owned());
+        assert_eq!(explain_install(&pip), said);
+        let uv = lines(
+            "  × No solution found when resolving dependencies:\n  ╰─▶ Because nope was not found in the package registry",
+        );
+        assert!(
+            explain_install(&uv)
+                .is_some_and(|text| text.ends_with("Because nope was not found in the package registry"))
+        );
+        assert_eq!(explain_install(&lines("Killed")), None);
+    }
+}
