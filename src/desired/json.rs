@@ -133,7 +133,9 @@ fn syntax_fault(source: &SourceText, error: &serde_json::Error) -> Fault {
         at -= 1;
     }
     let text = error.to_string();
-    let problem = text.split(" at line ").next().unwrap_or_default();
+    let closes = source.as_str().get(at..).is_some_and(|rest| rest.starts_with([']', '}']));
+    let comma = closes && source.as_str().get(..at).is_some_and(|before| before.trim_end().ends_with(','));
+    let problem = if comma { "trailing comma" } else { text.split(" at line ").next().unwrap_or_default() };
     let help = match problem {
         "trailing comma" => "remove the comma before the closing bracket",
         "EOF while parsing a value" if source.as_str().trim().is_empty() => "the file is empty; write or remove it",

@@ -5,6 +5,7 @@
 
 pub mod content_yaml;
 pub mod demands;
+pub mod environments;
 pub mod json;
 pub mod manifest;
 pub mod memory_snapshot;

@@ -42,6 +42,13 @@ pub struct Reading<'a> {
     unlisted: usize,
 }
 
+/// A moment in a reading.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    found: usize,
+    errors: usize,
+}
+
 impl<'a> Reading<'a> {
     /// Starts on a file.
     pub fn new(source: &'a SourceText, codes: Codes) -> Self {
@@ -56,6 +63,21 @@ impl<'a> Reading<'a> {
     /// How many errors were found. A part is sound if reading it did not raise the number.
     pub fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Remembers this moment, to ask later what was found since.
+    pub fn mark(&self) -> Mark {
+        Mark { found: self.found.len(), errors: self.errors }
+    }
+
+    /// The first error since a moment; `None` if there was none.
+    pub fn first_error(&self, since: Mark) -> Option<Diagnostic> {
+        if self.errors == since.errors {
+            return None;
+        }
+        let new = self.found.get(since.found..).unwrap_or_default();
+        // Past the most that is listed, the last listed one stands for the others.
+        new.iter().find(|found| found.is_error()).or_else(|| self.found.last()).cloned()
     }
 
     /// Records an error: what was expected and found, and what to do.

@@ -330,17 +330,16 @@ impl<'a> Builder<'a> {
 
     fn scan_fault(&self, error: &ScanError) -> Fault {
         let span = self.span(Range::empty(*error.marker()));
-        let (code, help) = match error.kind() {
-            ErrorKind::RecursionLimitExceeded => return self.too_deep(span),
-            ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
-                (SYNTAX, "indent with spaces; YAML does not allow tabs there")
-            }
-            ErrorKind::UnknownAnchor => (SYNTAX, "define the anchor above its first use: `name: &anchor ...`"),
-            _ => (SYNTAX, "look at this line and the ones above it: indentation, an unclosed quote or a missing colon"),
-        };
         let text = error.info();
         let problem = text.lines().next().unwrap_or("the text ends or turns in an unexpected place");
-        Diagnostic { help: Some(help.to_owned()), ..*self.fault(code, span, format!("expected YAML: {problem}")) }
+        let help = match error.kind() {
+            ErrorKind::RecursionLimitExceeded => return self.too_deep(span),
+            ErrorKind::UnknownAnchor => "define the anchor above its first use: `name: &anchor ...`",
+            // The parser has half a dozen errors about tabs, for one mistake.
+            _ if problem.contains("tab") => "indent with spaces; YAML does not allow tabs there",
+            _ => "look at this line and the ones above it: indentation, an unclosed quote or a missing colon",
+        };
+        Diagnostic { help: Some(help.to_owned()), ..*self.fault(SYNTAX, span, format!("expected YAML: {problem}")) }
             .into()
     }
 
