@@ -202,7 +202,7 @@ fn version_of(reading: &mut Reading<'_>, node: &Node, language: Language) -> Opt
                 quoted(text)
             )
         }
-        Err(VersionError::NoNumber { .. }) => {
+        Err(VersionError::NoNumber { .. } | VersionError::Unreadable { .. }) => {
             format!("expected a version of {language} such as {}, found {}", example(language), quoted(text))
         }
     };
