@@ -3,6 +3,7 @@
 mod history;
 mod memory;
 mod precondition;
+pub mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::plan::{Change, Origin, RegistryView, Uid, WantedItem};
 
 pub use history::{Break, Verification};
 pub use memory::MemoryRegistry;
+pub use sqlite::SqliteRegistry;
 
 /// What a registry cannot do.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,101 @@
+//! Opens the database file: its permissions, whether it is ours, and its schema. Rows are read elsewhere.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use super::super::RegistryError;
+use super::problem;
+
+/// The schema, a file a version. Cargo does not notice a new file here by itself: touch this one after adding one.
+static SCHEMA: Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// `application_id` of our databases, "WHAR" (set by the first schema file).
+const APPLICATION: i64 = 0x5748_4152;
+
+/// Opens the file, or makes it, with the schema of this version.
+pub(super) async fn open(place: &Path) -> Result<SqliteConnection, RegistryError> {
+    prepare_file(place)?;
+    let failed = |error: sqlx::Error| problem::of("opening the database", place, &error);
+    let mut connection = SqliteConnectOptions::new()
+        .filename(place)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(problem::BUSY_SECONDS))
+        .connect()
+        .await
+        .map_err(failed)?;
+    check_ours(&mut connection, place).await?;
+    // Only now: switching to a write-ahead log changes the file, and somebody else's must stay as it is.
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(failed)?;
+    migrate(&mut connection, place).await?;
+    Ok(connection)
+}
+
+/// Makes the file readable by its owner only; SQLite gives its log files the same permissions.
+fn prepare_file(place: &Path) -> Result<(), RegistryError> {
+    let failed = |error: std::io::Error| problem::of_file("opening the database", place, &error);
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(place).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if about.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Refuses a file of another program before anything is written to it.
+async fn check_ours(connection: &mut SqliteConnection, place: &Path) -> Result<(), RegistryError> {
+    let failed = |error: sqlx::Error| problem::of("opening the database", place, &error);
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(failed)?;
+    // A start that was killed early may leave the empty table of the schema versions.
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if application == APPLICATION || (application == 0 && tables == 0) {
+        Ok(())
+    } else {
+        Err(RegistryError::Version {
+            place: place.display().to_string(),
+            found: format!("a SQLite database of another program ({tables} tables and indexes)"),
+            expected: problem::EXPECTED_OURS.to_owned(),
+        })
+    }
+}
+
+/// Brings the schema up to date, and refuses one that a newer version made. `run_direct` is what `run` calls; only its
+/// future can be sent between threads.
+async fn migrate(connection: &mut SqliteConnection, place: &Path) -> Result<(), RegistryError> {
+    let mut result = SCHEMA.run_direct(None, &mut *connection, false).await;
+    if matches!(result, Err(MigrateError::ExecuteMigration(..))) {
+        // Another process may have made the same step at the same time; then it is found done now.
+        result = SCHEMA.run_direct(None, &mut *connection, false).await;
+    }
+    let newest = SCHEMA.iter().map(|step| step.version).max().unwrap_or_default();
+    let refused = |found: String| {
+        Err(RegistryError::Version {
+            place: place.display().to_string(),
+            found,
+            expected: format!("schemas up to {newest}; run the version of wharf that made it, or a newer one"),
+        })
+    };
+    match result {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(version)) => refused(format!("schema {version}")),
+        Err(MigrateError::VersionMismatch(version)) => refused(format!("a schema {version} that was changed")),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+            Err(problem::of("updating the schema", place, &error))
+        }
+        Err(error) => Err(RegistryError::Storage {
+            doing: "updating the schema",
+            place: place.display().to_string(),
+            problem: error.to_string(),
+        }),
+    }
+}
