@@ -30,6 +30,11 @@ pub mod fault;
 #[cfg(feature = "controller")]
 pub mod registry;
 
+#[cfg(feature = "controller")]
+pub mod apply;
+#[cfg(feature = "controller")]
+pub mod clock;
+
 pub mod session;
 #[cfg(feature = "controller")]
 pub mod source;

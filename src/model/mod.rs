@@ -28,7 +28,7 @@ pub use item::{Entrypoint, FileEntry, Item, Manifest, PackageFile, PackageManage
 pub use language::{Language, Strategy};
 pub use name::{Guid, ImageRef, Instance, ItemName, NameError, Slug};
 pub use policy::{Budget, Limits, PackageSource, Policy, SecretRule, Selection};
-pub use runtime::{missing_server_packages, requirement_name, server_packages};
+pub use runtime::{is_started_here, missing_server_packages, requirement_name, server_packages};
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{EnvironmentValue, Settings};
 pub use units::{Cpu, Memory, Seconds, UnitError};

@@ -40,6 +40,12 @@ pub fn missing_server_packages(appmode: Appmode, requirements: &str) -> Vec<&'st
     server_packages(appmode).iter().copied().filter(|pin| !listed.contains(&requirement_name(pin))).collect()
 }
 
+/// Whether the session of this version knows how to start content of this kind.
+pub const fn is_started_here(appmode: Appmode) -> bool {
+    use super::language::Language;
+    matches!(appmode.runtime(), None | Some(Language::Python))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ pub struct WantedEnvironment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemGoal {
     /// It should be this.
-    Wanted(Wanted),
+    Wanted(Arc<Wanted>),
     /// It cannot be read or has no environment: its last good state stays.
     Keep {
         /// Why, in one line.

@@ -40,7 +40,7 @@ pub(super) struct ItemPlan {
 /// Plans one item.
 pub(super) fn plan_item(scene: &Scene<'_>) -> ItemPlan {
     let mut chain = Chain::new(&scene.wanted.item.name);
-    if !record(scene, &mut chain) {
+    if waits_for_writes(scene, &mut chain) || !record(scene, &mut chain) {
         return chain.finish();
     }
     let bundle = bundle(scene, &mut chain);
@@ -50,6 +50,18 @@ pub(super) fn plan_item(scene: &Scene<'_>) -> ItemPlan {
         Kind::Interactive => interactive(scene, &mut chain, bundle),
     }
     chain.finish()
+}
+
+/// Whether writing something of the item failed a short while ago: it is left alone until the next try.
+fn waits_for_writes(scene: &Scene<'_>, chain: &mut Chain) -> bool {
+    let name = &scene.wanted.item.name;
+    let outcome = remembered(scene.memory, &Step::Write { item: name.clone() });
+    let Some(next_try) = outcome.and_then(|outcome| outcome.next_try).filter(|time| *time > scene.now) else {
+        return false;
+    };
+    chain.wake(next_try);
+    chain.aside.waits(name, "write", outcome, next_try);
+    true
 }
 
 /// The item's record. `false`: it is somebody else's, and nothing more is planned.
@@ -95,7 +107,7 @@ fn bundle(scene: &Scene<'_>, chain: &mut Chain) -> Option<Wait> {
     }
     let spec = BundleSpec { item: item.name.clone(), slug: item.slug.clone(), id: item.bundle.clone() };
     let subject = Subject::bundle(&spec);
-    let why = scene.record.map_or("first revision", |_| "its files changed");
+    let why = if scene.view.bundles.is_empty() { "first revision" } else { "its files changed" };
     chain.push(Action::Create, subject.clone(), why, None, Precondition::Absent, Payload::Bundle(spec));
     Some(Wait::Done { subject })
 }

@@ -2,12 +2,14 @@
 
 mod budget;
 mod chain;
+mod document;
 mod environments;
 mod goal;
 mod item;
 mod job;
 mod learn;
 mod leaving;
+mod markdown;
 mod memory;
 mod names;
 mod observed;
@@ -20,14 +22,20 @@ mod retention;
 #[doc(hidden)]
 pub mod samples;
 mod steps;
+mod text;
 mod wanted;
+mod words;
 
 pub use budget::approval_id;
+pub use document::{OperationDocument, PLAN_VERSION, PlanDocument};
 pub use environments::redirect_text;
 pub use goal::{Goal, ItemGoal, Options, WantedEnvironment};
 pub use learn::learn;
+pub use markdown::markdown;
 pub use planning::plan;
 pub use resolve::{Site, resolve};
+pub use text::{Detail, Line, Tone, escape, lines};
+pub use words::{cost_line, count, nothing_to_do};
 
 pub use job::{BundleSpec, ContentSpec, JobEnvironment, JobSpec, PackageSpec, Resources, ServiceSpec, Target};
 pub use memory::{Approved, Change, MAX_RETRIES, Memory, Outcome, SourceIdentity, Step, backoff};
