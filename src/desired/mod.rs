@@ -3,12 +3,14 @@
 //! A commit is read through [`snapshot::Snapshot`], by id. Every problem belongs to one environment, one item or the
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
+pub mod ceiling;
 pub mod content_yaml;
 pub mod demands;
 pub mod environments;
 pub mod json;
 pub mod manifest;
 pub mod memory_snapshot;
+pub mod policy;
 pub mod reading;
 pub mod settings_rules;
 pub mod snapshot;
