@@ -1,5 +1,7 @@
 //! Where jobs run: the trait, its errors, and the list of executors. Each executor is one folder beside this file.
 
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +11,8 @@ use crate::model::{Environment, ItemName, Language, Slug};
 use crate::plan::{
     BundleId, BundleSpec, ExecutorView, JobName, JobSpec, ObservedJob, PackageKey, Revision, ServiceSpec, Slot, Uid,
 };
+
+pub use memory::{Law, MemoryExecutor, Started, Violation};
 
 /// What an executor cannot do.
 #[derive(Debug, thiserror::Error)]
