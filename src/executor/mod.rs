@@ -1,5 +1,6 @@
 //! Where jobs run: the trait, its errors, and the list of executors. Each executor is one folder beside this file.
 
+pub mod local;
 mod memory;
 
 use std::sync::Arc;
