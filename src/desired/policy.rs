@@ -21,6 +21,8 @@ use crate::model::{
 const KIND: Code = Code::new("E0501");
 /// An unknown setting.
 const UNKNOWN: Code = Code::new("E0502");
+/// An unknown setting in `defaults`, where the form is that of content.yaml.
+const IGNORED: Code = Code::new("W0502");
 /// A setting that stands there twice.
 const REPEATED: Code = Code::new("E0503");
 /// A value that is not in the form its setting needs.
@@ -31,7 +33,7 @@ const NOT_ENFORCED: Code = Code::new("E0505");
 const NO_DEFAULT: Code = Code::new("E0507");
 
 /// An unknown setting of a policy is an error, however it is spelt: to ignore a rule would be to break it.
-const CODES: Codes = Codes { kind: KIND, repeated: REPEATED, unknown: UNKNOWN, ignored: UNKNOWN };
+const CODES: Codes = Codes { kind: KIND, repeated: REPEATED, unknown: UNKNOWN, ignored: IGNORED };
 
 const FIELDS: [&str; 19] = [
     "matching",
@@ -160,19 +162,22 @@ impl PolicyReader<'_> {
     fn unenforced(&mut self, name: &str, value: &Node) {
         let Some((_, reason)) = UNENFORCED.iter().find(|(known, _)| *known == name) else { return };
         let off = name == "revert" && matches!(value.text(), Some("off" | "false"));
-        let empty =
-            name != "signers" && value.text().is_none() && value.entries().is_empty() && value.items().is_empty();
         // `pod: {base: ...}` is the one of them that has a part of its own to name.
         let (name, value) = match value.get("base") {
             Some(base) if name == "pod" => ("pod.base", base),
             _ => (name, value),
         };
-        if !off && !empty {
+        if !off {
             self.refuse_unenforced(name, value, reason);
         }
     }
 
+    /// A setting that is not enforced is an error, unless it asks for nothing. (An empty list of signers asks for much.)
     fn refuse_unenforced(&mut self, name: &str, value: &Node, reason: &str) {
+        let empty = value.text().is_none() && value.entries().is_empty() && value.items().is_empty();
+        if empty && name != "signers" {
+            return;
+        }
         let message = format!("wharf.yaml sets {name}, which this version reads but does not enforce: {reason}");
         let help = "remove it, or run a version that enforces it; until then the commit is not applied, \
                     since a rule that is not kept is worse than none";
