@@ -10,15 +10,16 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, Remote, Repository};
+use tokio_util::sync::CancellationToken;
 
 use super::error::SourceError;
 use super::local::peeled;
 use super::objects::{Objects, Owner};
-use super::transport::{Endpoint, RemoteOptions};
+use super::transport::{Endpoint, RemoteOptions, TransportError};
 use super::tree::{bytes, has_commit, oid};
 use super::url::{RefName, RepositoryUrl};
 use crate::model::{CommitId, Digest};
@@ -89,8 +90,8 @@ impl Mirror {
     }
 
     /// Asks the remote where `reference` leads, brings what is missing, and remembers it as current.
-    pub(super) fn look(&self, reference: &RefName) -> Result<CommitId, SourceError> {
-        let commit = self.bring(reference)?;
+    pub(super) fn look(&self, reference: &RefName, cancelled: &CancellationToken) -> Result<CommitId, SourceError> {
+        let commit = self.bring(reference, cancelled)?;
         let failed = |error| SourceError::git("remember the commit", &self.directory)(error);
         let git = Repository::open_bare(&self.directory).map_err(failed)?;
         let (name, id) = (stored("current", reference), oid(commit.as_bytes()).map_err(failed)?);
@@ -100,10 +101,10 @@ impl Mirror {
         Ok(commit)
     }
 
-    /// Asks the remote where `reference` leads and brings what is missing.
-    pub(super) fn bring(&self, reference: &RefName) -> Result<CommitId, SourceError> {
+    /// Asks the remote where `reference` leads and brings what is missing. Gives up soon after `cancelled` says so.
+    pub(super) fn bring(&self, reference: &RefName, cancelled: &CancellationToken) -> Result<CommitId, SourceError> {
         let mut repairs = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _held = self.hold()?;
+        let _held = self.hold(cancelled)?;
         self.tidy()?;
         if let RefName::Commit(commit) = reference
             && !self.objects.is_suspect()
@@ -111,33 +112,38 @@ impl Mirror {
         {
             return Ok(*commit);
         }
-        self.endpoint.begin();
+        self.endpoint.begin(cancelled);
         if !self.directory.exists() {
-            return self.rebuild(reference, &mut repairs);
+            return self.rebuild(reference);
         }
         match self.update(&self.directory, reference) {
             Ok(commit) if self.objects.is_suspect() && repairs.last != Some(commit) => {
                 tracing::warn!(mirror = %self.directory.display(), "an object could not be read, cloning again");
-                self.rebuild(reference, &mut repairs)
+                repairs.last = Some(commit);
+                self.rebuild(reference)
             }
             Ok(commit) => Ok(commit),
             Err(Trouble::Elsewhere(error)) => Err(error),
             Err(Trouble::Mirror(problem)) => {
                 tracing::warn!(mirror = %self.directory.display(), %problem, "the mirror is damaged, cloning again");
-                self.rebuild(reference, &mut repairs)
+                self.rebuild(reference)
             }
         }
     }
 
     /// Clones beside the mirror and puts the clone in its place.
-    fn rebuild(&self, reference: &RefName, repairs: &mut MutexGuard<'_, Repairs>) -> Result<CommitId, SourceError> {
+    fn rebuild(&self, reference: &RefName) -> Result<CommitId, SourceError> {
         let (new, old) = (self.beside("new"), self.beside("old"));
         remove(&new)?;
         let made = Repository::init_bare(&new).map(drop);
         made.map_err(SourceError::git("make a mirror", &new))?;
         let commit = self.update(&new, reference).map_err(|trouble| match trouble {
             Trouble::Elsewhere(error) => error,
-            Trouble::Mirror(error) => SourceError::git("clone", &new)(error),
+            Trouble::Mirror(error) if matches!(error.class(), ErrorClass::Os | ErrorClass::Filesystem) => {
+                SourceError::git("clone", &new)(error)
+            }
+            // Nothing was here before, so what is wrong came from there.
+            Trouble::Mirror(source) => SourceError::Protocol { repository: self.name(), source },
         });
         if commit.is_err() {
             remove(&new)?;
@@ -149,7 +155,6 @@ impl Mirror {
         }
         fs::rename(&new, &self.directory).map_err(SourceError::file("rename", &new))?;
         self.objects.replaced();
-        repairs.last = Some(commit);
         remove(&old)?;
         Ok(commit)
     }
@@ -209,7 +214,8 @@ impl Mirror {
         let source = head.map_or_else(|| commit.to_string(), |(name, _)| name.clone());
         // A server may refuse to give out a commit by its id. If it is down instead, the next step says so.
         if self.fetch(remote, &[format!("+{source}:{stored}")]).is_err() || !has_commit(git, commit) {
-            self.endpoint.begin();
+            // The same look goes on; only the refusal is forgotten.
+            drop(self.endpoint.take_failure());
             self.list(remote)?;
             let everything = ["+refs/heads/*:refs/wharf/branches/*", "+refs/tags/*:refs/wharf/tags/*"];
             self.fetch(remote, &everything.map(str::to_owned))?;
@@ -274,11 +280,14 @@ impl Mirror {
     }
 
     /// Waits for the lock file. The system releases it with the process that holds it, so it is never stale.
-    fn hold(&self) -> Result<File, SourceError> {
+    fn hold(&self, cancelled: &CancellationToken) -> Result<File, SourceError> {
         let start = Instant::now();
         loop {
             if let Some(file) = self.try_hold()? {
                 return Ok(file);
+            }
+            if cancelled.is_cancelled() {
+                return Err(SourceError::Remote { repository: self.name(), source: TransportError::Cancelled });
             }
             if start.elapsed() > LONGEST_WAIT {
                 return Err(SourceError::Busy { path: self.directory.clone(), waited: LONGEST_WAIT });

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::desired::snapshot::Snapshot;
 use crate::model::CommitId;
 
@@ -139,11 +141,11 @@ impl Source {
     }
 
     /// Sees where the ref leads now, and brings what is missing. If nothing moved, a remote is asked once and nothing fetched.
-    /// After an error [`current`](Self::current) stays what it was.
+    /// After an error [`current`](Self::current) stays what it was. Dropping the future ends a fetch that is under way.
     pub async fn look(&self) -> Result<Looked, SourceError> {
-        self.run(|inner| {
+        self.run(|inner, cancelled| {
             let commit = match &inner.kind {
-                Kind::Remote(mirror) => mirror.look(&inner.config.reference)?,
+                Kind::Remote(mirror) => mirror.look(&inner.config.reference, cancelled)?,
                 Kind::Local(local) => local.resolve(&inner.config.reference)?,
                 Kind::Files(files) => files.look()?,
             };
@@ -155,8 +157,8 @@ impl Source {
 
     /// Sees where another ref leads, without following it: for comparing two commits.
     pub async fn resolve(&self, reference: RefName) -> Result<CommitId, SourceError> {
-        self.run(move |inner| match &inner.kind {
-            Kind::Remote(mirror) => mirror.bring(&reference),
+        self.run(move |inner, cancelled| match &inner.kind {
+            Kind::Remote(mirror) => mirror.bring(&reference, cancelled),
             Kind::Local(local) => local.resolve(&reference),
             Kind::Files(_) => Err(inner.no_history()),
         })
@@ -180,13 +182,13 @@ impl Source {
         info.map_err(|error| SourceError::Damaged {
             repository: self.0.config.repository.to_string(),
             commit,
-            source: tree::unreadable(objects, || format!("commit {commit}"), &error),
+            source: tree::unreadable_commit(objects, commit, &error),
         })
     }
 
     /// Whether `commit` is `ancestor` or came after it. No for an ancestor nobody has any more: then history was rewritten.
     pub async fn is_descendant(&self, ancestor: CommitId, commit: CommitId) -> Result<bool, SourceError> {
-        self.run(move |inner| {
+        self.run(move |inner, _| {
             let objects = inner.objects()?;
             let result = objects.with(|git| {
                 if ancestor == commit {
@@ -215,13 +217,14 @@ impl Source {
         Watch::start(&watched, interval)
     }
 
-    /// Does blocking work on a thread made for it.
+    /// Does blocking work on a thread made for it. If the caller stops waiting, the work gives up soon.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, SourceError> + Send + 'static,
+        work: impl FnOnce(&Inner, &CancellationToken) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(SourceError::Panicked)?
+        let (inner, cancelled) = (Arc::clone(&self.0), CancellationToken::new());
+        let _cancel_with_us = cancelled.clone().drop_guard();
+        tokio::task::spawn_blocking(move || work(&inner, &cancelled)).await.map_err(SourceError::Panicked)?
     }
 }
 

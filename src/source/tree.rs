@@ -34,7 +34,7 @@ impl CommitSnapshot {
             let tree = git.find_commit(oid(commit.as_bytes())?)?.tree_id();
             Ok(TreeId::from_bytes(bytes(tree)))
         })?;
-        let root = root.map_err(|error| unreadable(objects, || format!("commit {commit}"), &error)).map_err(damaged)?;
+        let root = root.map_err(|error| unreadable_commit(objects, commit, &error)).map_err(damaged)?;
         let mut snapshot = Self { objects: Arc::clone(objects), root };
         for name in path.names() {
             let gone = |problem: String| SourceError::PathGone { commit, path: path.clone(), problem };
@@ -154,8 +154,17 @@ const fn describe(kind: EntryKind) -> &'static str {
     }
 }
 
+/// The same for a commit. One that is missing is no sign of damage: somebody may ask for what history no longer holds.
+pub(super) fn unreadable_commit(objects: &Objects, commit: CommitId, error: &git2::Error) -> Unreadable {
+    let what = format!("commit {commit}");
+    match error.code() {
+        ErrorCode::NotFound => Unreadable::Missing { what },
+        _ => unreadable(objects, || what, error),
+    }
+}
+
 /// Tells a missing object from a broken one, and remembers that the mirror may need repair.
-pub(super) fn unreadable(objects: &Objects, what: impl FnOnce() -> String, error: &git2::Error) -> Unreadable {
+fn unreadable(objects: &Objects, what: impl FnOnce() -> String, error: &git2::Error) -> Unreadable {
     objects.suspect();
     match error.code() {
         ErrorCode::NotFound => Unreadable::Missing { what: what() },

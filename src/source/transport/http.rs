@@ -3,15 +3,16 @@
 //! A token goes to the configured origin and nowhere else. Redirects are followed only for the first GET, and not at all
 //! when there is a credential that the other host would want.
 
+use std::future::Future;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::Instant;
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
-use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use reqwest::{StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::Handle;
 
 use super::advertisement::Advertisement;
 use super::{Endpoint, TransportError, lock, printable, with_causes};
@@ -51,9 +52,8 @@ impl HttpService {
     fn list(&self) -> Result<Response, TransportError> {
         let mut url = below(&self.configured, "info/refs");
         url.set_query(Some("service=git-upload-pack"));
-        let file_login = self.endpoint.options.token_file.as_deref().map(read_token).transpose();
-        let file_login = file_login.map_err(|error| TransportError::Token(Box::new(error)))?;
-        let login = file_login.as_ref().or(self.login_in_url.as_ref());
+        let from_file = self.login_in_file()?;
+        let login = from_file.as_ref().or(self.login_in_url.as_ref());
         let request = self.client(login.is_some())?.get(url).header(CACHE_CONTROL, "no-cache");
         let response = self.send(with_login(request, login), login.is_some(), "advertisement")?;
         let found = response.url();
@@ -71,9 +71,8 @@ impl HttpService {
     /// POSTs one step of a fetch.
     fn step(&self, body: Vec<u8>) -> Result<Response, TransportError> {
         let base = lock(&self.base).clone();
-        let file_login = self.endpoint.options.token_file.as_deref().map(read_token).transpose();
-        let file_login = file_login.map_err(|error| TransportError::Token(Box::new(error)))?;
-        let login = file_login.as_ref().or(self.login_in_url.as_ref());
+        let from_file = self.login_in_file()?;
+        let login = from_file.as_ref().or(self.login_in_url.as_ref());
         let login = login.filter(|_| base.origin() == self.configured.origin());
         let request = self
             .client(login.is_some())?
@@ -84,9 +83,15 @@ impl HttpService {
         self.send(with_login(request, login), login.is_some(), "result")
     }
 
+    /// The token of now.
+    fn login_in_file(&self) -> Result<Option<Login>, TransportError> {
+        let login = self.endpoint.options.token_file.as_deref().map(read_token).transpose();
+        login.map_err(|error| TransportError::Token(Box::new(error)))
+    }
+
     /// Sends a request and takes only an answer of a smart Git server.
     fn send(&self, request: RequestBuilder, has_login: bool, kind: &str) -> Result<Response, TransportError> {
-        let response = request.send().map_err(|error| self.problem(error))?;
+        let response = self.wait(request.send())?;
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -123,13 +128,9 @@ impl HttpService {
         if let Some(client) = self.endpoint.client.get() {
             return Ok(client);
         }
-        let silence = self.endpoint.options.silence;
         let mut builder = Client::builder()
             // Some forges give out Git only to what looks like Git.
             .user_agent(concat!("git/2.0 (wharf ", env!("CARGO_PKG_VERSION"), ")"))
-            // For blocking clients this bounds the headers and every single read, not the whole transfer.
-            .timeout(silence)
-            .connect_timeout(silence.min(Duration::from_secs(10)))
             .redirect(redirect_policy(has_login, self.configured.clone()));
         if is_loopback(&self.configured) {
             // What listens on this machine only cannot be reached by a proxy.
@@ -139,18 +140,24 @@ impl HttpService {
         Ok(self.endpoint.client.get_or_init(|| client))
     }
 
-    fn problem(&self, error: reqwest::Error) -> TransportError {
-        if error.is_timeout() {
-            return TransportError::Silent { after: self.endpoint.options.silence };
-        }
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            if let Some(refused) = inner.downcast_ref::<RefusedRedirect>() {
-                return TransportError::Redirected { to: refused.to.clone(), problem: refused.problem };
+    /// Waits on this thread, which is one made for blocking work, until the server does something, the time is over, or
+    /// nobody wants the answer any more.
+    fn wait<T>(&self, future: impl Future<Output = reqwest::Result<T>>) -> Result<T, TransportError> {
+        let runtime = Handle::try_current().map_err(|error| TransportError::Client { problem: error.to_string() })?;
+        let attempt = self.endpoint.attempt();
+        let options = &self.endpoint.options;
+        let silent_at = Instant::now() + options.silence;
+        runtime.block_on(async {
+            tokio::select! {
+                result = future => result.map_err(problem),
+                () = attempt.cancelled.cancelled() => Err(TransportError::Cancelled),
+                () = tokio::time::sleep_until(attempt.until.min(silent_at).into()) => Err(if attempt.until < silent_at {
+                    TransportError::TooSlow { after: options.deadline }
+                } else {
+                    TransportError::Silent { after: options.silence }
+                }),
             }
-            cause = inner.source();
-        }
-        TransportError::Unreachable { problem: with_causes(&error.without_url()) }
+        })
     }
 }
 
@@ -168,7 +175,7 @@ impl SmartSubtransport for HttpTransport {
         match action {
             Service::UploadPackLs => {
                 let response = self.0.list().map_err(|failure| self.0.endpoint.refuse(failure))?;
-                Ok(Box::new(List(Advertisement::new(Answer { service: Arc::clone(&self.0), response }, 2))))
+                Ok(Box::new(List(Advertisement::new(Answer::new(Arc::clone(&self.0), response), 2))))
             }
             Service::UploadPack => Ok(Box::new(Step::Asking { service: Arc::clone(&self.0), body: Vec::new() })),
             Service::ReceivePackLs | Service::ReceivePack => Err(git2::Error::from_str("Wharf never pushes")),
@@ -184,22 +191,29 @@ impl SmartSubtransport for HttpTransport {
 struct Answer {
     service: Arc<HttpService>,
     response: Response,
+    /// What arrived and was not yet given out, and how much of it was.
+    chunk: Vec<u8>,
+    given: usize,
+}
+
+impl Answer {
+    const fn new(service: Arc<HttpService>, response: Response) -> Self {
+        Self { service, response, chunk: Vec::new(), given: 0 }
+    }
 }
 
 impl Read for Answer {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let endpoint = &self.service.endpoint;
-        endpoint.check_time()?;
-        let count = self.response.read(buffer).map_err(|error| {
-            let timed_out = |inner: &reqwest::Error| inner.is_timeout();
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
-            endpoint.fail(if inner.is_some_and(timed_out) {
-                TransportError::Silent { after: endpoint.options.silence }
-            } else {
-                TransportError::Unreachable { problem: with_causes(&error) }
-            })
-        })?;
-        endpoint.count(count)
+        while self.given == self.chunk.len() {
+            let endpoint = &self.service.endpoint;
+            let chunk = self.service.wait(self.response.chunk()).map_err(|failure| endpoint.fail(failure))?;
+            let Some(chunk) = chunk else { return Ok(0) };
+            endpoint.count(chunk.len())?;
+            (self.chunk, self.given) = (chunk.into(), 0);
+        }
+        let count = self.chunk.get(self.given..).unwrap_or_default().read(buffer)?;
+        self.given += count;
+        Ok(count)
     }
 }
 
@@ -231,9 +245,8 @@ enum Step {
 impl Read for Step {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Self::Asking { service, body } = self {
-            service.endpoint.check_time()?;
             let response = service.step(std::mem::take(body)).map_err(|failure| service.endpoint.fail(failure))?;
-            *self = Self::Answered(Answer { service: Arc::clone(service), response });
+            *self = Self::Answered(Answer::new(Arc::clone(service), response));
         }
         match self {
             Self::Answered(answer) => answer.read(buffer),
@@ -257,6 +270,18 @@ impl Write for Step {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What a failed request means.
+fn problem(error: reqwest::Error) -> TransportError {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        if let Some(refused) = inner.downcast_ref::<RefusedRedirect>() {
+            return TransportError::Redirected { to: refused.to.clone(), problem: refused.problem };
+        }
+        cause = inner.source();
+    }
+    TransportError::Unreachable { problem: with_causes(&error.without_url()) }
 }
 
 /// A redirect that is not followed, on its way through reqwest.

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use git2::transport::Transport;
+use tokio_util::sync::CancellationToken;
 
 use super::error::SourceError;
 use super::url::RepositoryUrl;
@@ -73,6 +74,9 @@ pub enum TransportError {
         /// How long was waited.
         after: Duration,
     },
+    /// Nobody waited for the answer any more.
+    #[error("the look was given up before it answered")]
+    Cancelled,
     /// It sent more than is taken.
     #[error("it sent more than {limit} bytes, the most one look may bring")]
     TooMuch {
@@ -139,16 +143,17 @@ pub(super) struct Endpoint {
     number: u64,
     url: RepositoryUrl,
     options: RemoteOptions,
-    client: OnceLock<reqwest::blocking::Client>,
+    client: OnceLock<reqwest::Client>,
     failure: Mutex<Option<TransportError>>,
-    meter: Mutex<Meter>,
+    attempt: Mutex<Attempt>,
 }
 
-/// What is left of the time and bytes of one look.
-#[derive(Debug, Clone, Copy)]
-struct Meter {
+/// One look at the remote: until when, with how many bytes, and whether anybody still waits for it.
+#[derive(Debug, Clone)]
+struct Attempt {
     until: Instant,
     bytes_left: u64,
+    cancelled: CancellationToken,
 }
 
 impl Endpoint {
@@ -156,9 +161,9 @@ impl Endpoint {
     pub(super) fn new(url: RepositoryUrl, options: RemoteOptions) -> Result<Arc<Self>, git2::Error> {
         register()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let meter = Mutex::new(Meter { until: Instant::now() + options.deadline, bytes_left: options.most_bytes });
+        let attempt = Mutex::new(Attempt::new(&options, CancellationToken::new()));
         let endpoint =
-            Arc::new(Self { number, url, options, client: OnceLock::new(), failure: Mutex::new(None), meter });
+            Arc::new(Self { number, url, options, client: OnceLock::new(), failure: Mutex::new(None), attempt });
         lock(&ALIVE).insert(number, Arc::downgrade(&endpoint));
         Ok(endpoint)
     }
@@ -173,10 +178,9 @@ impl Endpoint {
         format!("wharf://{}", self.number)
     }
 
-    /// Starts the clock of a look and forgets the failure of the one before.
-    pub(super) fn begin(&self) {
-        *lock(&self.meter) =
-            Meter { until: Instant::now() + self.options.deadline, bytes_left: self.options.most_bytes };
+    /// Starts the clock of a look and forgets the failure of the one before. The look ends when `cancelled` does.
+    pub(super) fn begin(&self, cancelled: &CancellationToken) {
+        *lock(&self.attempt) = Attempt::new(&self.options, cancelled.clone());
         lock(&self.failure).take();
     }
 
@@ -197,27 +201,25 @@ impl Endpoint {
         git2::Error::from_str(&self.fail(failure).to_string())
     }
 
-    /// When this look has to be over.
-    fn until(&self) -> Instant {
-        lock(&self.meter).until
-    }
-
-    /// An error once the time is over.
-    fn check_time(&self) -> io::Result<()> {
-        if Instant::now() < self.until() {
-            return Ok(());
-        }
-        Err(self.fail(TransportError::TooSlow { after: self.options.deadline }))
+    /// What holds for the look that is under way.
+    fn attempt(&self) -> Attempt {
+        lock(&self.attempt).clone()
     }
 
     /// Takes what was read from the allowance.
     fn count(&self, bytes: usize) -> io::Result<usize> {
-        let mut meter = lock(&self.meter);
-        match meter.bytes_left.checked_sub(bytes as u64) {
-            Some(left) => meter.bytes_left = left,
+        let mut attempt = lock(&self.attempt);
+        match attempt.bytes_left.checked_sub(bytes as u64) {
+            Some(left) => attempt.bytes_left = left,
             None => return Err(self.fail(TransportError::TooMuch { limit: self.options.most_bytes })),
         }
         Ok(bytes)
+    }
+}
+
+impl Attempt {
+    fn new(options: &RemoteOptions, cancelled: CancellationToken) -> Self {
+        Self { until: Instant::now() + options.deadline, bytes_left: options.most_bytes, cancelled }
     }
 }
 

@@ -5,18 +5,18 @@
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::advertisement::Advertisement;
-use super::{Endpoint, RemoteOptions, TransportError, lock, printable};
+use super::{Attempt, Endpoint, RemoteOptions, TransportError, lock, printable};
 use crate::source::url::SshUrl;
 
 /// How much of what `ssh` complains is kept, in bytes.
@@ -56,7 +56,6 @@ fn command(url: &SshUrl, options: &RemoteOptions) -> Command {
     let mut command = Command::new("ssh");
     command.args(["-T", "-x", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
     command.args(["-o", "ClearAllForwardings=yes", "-o", "PermitLocalCommand=no"]);
-    command.arg("-o").arg(format!("ConnectTimeout={}", options.silence.as_secs().max(1)));
     if let Some(file) = &options.known_hosts {
         let mut setting = std::ffi::OsString::from("UserKnownHostsFile=\"");
         setting.push(file);
@@ -88,12 +87,13 @@ struct Conversation {
     group: Pid,
     to: Option<ChildStdin>,
     from: Option<ChildStdout>,
-    complaint: Option<JoinHandle<Vec<u8>>>,
+    complaint: Option<std::thread::JoinHandle<Vec<u8>>>,
     watchdog: Watchdog,
 }
 
 impl Conversation {
     fn start(endpoint: Arc<Endpoint>, url: &SshUrl) -> io::Result<Self> {
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
         let mut child = command(url, &endpoint.options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -103,7 +103,7 @@ impl Conversation {
             .spawn()?;
         let group = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let complaint = child.stderr.take().map(|stderr| std::thread::spawn(move || keep_start(stderr)));
-        let watchdog = Watchdog::start(group, endpoint.options.silence, endpoint.until());
+        let watchdog = Watchdog::start(runtime, group, endpoint.options.silence, endpoint.attempt());
         Ok(Self { to: child.stdin.take(), from: child.stdout.take(), endpoint, child, group, complaint, watchdog })
     }
 
@@ -118,6 +118,7 @@ impl Conversation {
         let failure = match self.watchdog.stop() {
             Some(Overdue::Silence) => TransportError::Silent { after: options.silence },
             Some(Overdue::Deadline) => TransportError::TooSlow { after: options.deadline },
+            Some(Overdue::Cancelled) => TransportError::Cancelled,
             None => understand(&String::from_utf8_lossy(&complaint)),
         };
         self.endpoint.fail(failure)
@@ -211,76 +212,73 @@ fn understand(complaint: &str) -> TransportError {
 enum Overdue {
     Silence,
     Deadline,
+    Cancelled,
 }
 
-/// Ends a process group that keeps us waiting.
+/// Ends a process group that keeps us waiting, or that nobody waits for.
 struct Watchdog {
-    shared: Arc<Watched>,
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<Option<Overdue>>>,
-    verdict: Option<Overdue>,
-}
-
-#[derive(Default)]
-struct Watched {
+    runtime: Handle,
     /// Since when a read or write has been waiting. Time that libgit2 spends on its own does not count as silence.
-    since: Mutex<Option<Instant>>,
-    stopped: AtomicBool,
+    since: Arc<Mutex<Option<Instant>>>,
+    stop: CancellationToken,
+    task: Option<JoinHandle<Option<Overdue>>>,
 }
 
 /// While this lives, we are waiting.
-struct Waiting(Arc<Watched>);
+struct Waiting(Arc<Mutex<Option<Instant>>>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        *lock(&self.0.since) = None;
+        *lock(&self.0) = None;
     }
 }
 
 impl Watchdog {
-    fn start(group: Pid, silence: Duration, until: Instant) -> Self {
-        let shared = Arc::new(Watched::default());
-        let (stop, stopped) = mpsc::channel();
-        let watched = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
-            loop {
-                let now = Instant::now();
-                let since = *lock(&watched.since);
-                let silent_at = since.unwrap_or(now) + silence;
-                let overdue = if now >= until {
-                    Overdue::Deadline
-                } else if now >= silent_at {
-                    Overdue::Silence
-                } else {
-                    match stopped.recv_timeout(silent_at.min(until) - now) {
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        _ => return None,
-                    }
-                };
-                if watched.stopped.load(Ordering::Acquire) {
-                    return None;
-                }
-                let _ = killpg(group, Signal::SIGKILL);
-                return Some(overdue);
-            }
-        });
-        Self { shared, stop: Some(stop), thread: Some(thread), verdict: None }
+    fn start(runtime: Handle, group: Pid, silence: Duration, attempt: Attempt) -> Self {
+        let (since, stop) = (Arc::new(Mutex::new(None)), CancellationToken::new());
+        let task = runtime.spawn(watch(group, silence, attempt, Arc::clone(&since), stop.clone()));
+        Self { runtime, since, stop, task: Some(task) }
     }
 
     fn waiting(&self) -> Waiting {
-        *lock(&self.shared.since) = Some(Instant::now());
-        Waiting(Arc::clone(&self.shared))
+        *lock(&self.since) = Some(Instant::now());
+        Waiting(Arc::clone(&self.since))
     }
 
     /// Ends the watch; says whether it had to end the process.
     fn stop(&mut self) -> Option<Overdue> {
-        self.shared.stopped.store(true, Ordering::Release);
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            self.verdict = thread.join().ok().flatten();
-        }
-        self.verdict
+        self.stop.cancel();
+        let task = self.task.take()?;
+        self.runtime.block_on(task).ok().flatten()
     }
+}
+
+async fn watch(
+    group: Pid,
+    silence: Duration,
+    attempt: Attempt,
+    since: Arc<Mutex<Option<Instant>>>,
+    stop: CancellationToken,
+) -> Option<Overdue> {
+    let overdue = loop {
+        let now = Instant::now();
+        let silent_at = lock(&since).unwrap_or(now) + silence;
+        if now >= attempt.until {
+            break Overdue::Deadline;
+        }
+        if now >= silent_at {
+            break Overdue::Silence;
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            () = attempt.cancelled.cancelled() => break Overdue::Cancelled,
+            () = tokio::time::sleep_until(silent_at.min(attempt.until).into()) => {}
+        }
+    };
+    // Until this task is over its process has not been waited for, so the number is still its own.
+    let _ = killpg(group, Signal::SIGKILL);
+    Some(overdue)
 }
 
 #[cfg(test)]
