@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::SourceError;
 use super::local::peeled;
 use super::objects::{Objects, Owner};
+use super::repack::repack;
 use super::transport::{Endpoint, RemoteOptions, TransportError};
 use super::tree::{bytes, has_commit, oid};
 use super::url::{RefName, RepositoryUrl};
@@ -122,7 +123,13 @@ impl Mirror {
                 repairs.last = Some(commit);
                 self.rebuild(reference)
             }
-            Ok(commit) => Ok(commit),
+            Ok(commit) => {
+                if let Err(error) = repack(&self.objects) {
+                    // The commit is here, which is what counts; the next look tries again.
+                    tracing::warn!(mirror = %self.directory.display(), %error, "the packs could not be joined");
+                }
+                Ok(commit)
+            }
             Err(Trouble::Elsewhere(error)) => Err(error),
             Err(Trouble::Mirror(problem)) => {
                 tracing::warn!(mirror = %self.directory.display(), %problem, "the mirror is damaged, cloning again");
@@ -150,11 +157,13 @@ impl Mirror {
         }
         let commit = commit?;
         self.carry_over(&new);
-        if self.directory.exists() {
-            fs::rename(&self.directory, &old).map_err(SourceError::file("rename", &self.directory))?;
-        }
-        fs::rename(&new, &self.directory).map_err(SourceError::file("rename", &new))?;
-        self.objects.replaced();
+        self.objects.exchange(|| {
+            if self.directory.exists() {
+                fs::rename(&self.directory, &old).map_err(SourceError::file("rename", &self.directory))?;
+            }
+            fs::rename(&new, &self.directory).map_err(SourceError::file("rename", &new))
+        })?;
+        self.objects.repaired();
         remove(&old)?;
         Ok(commit)
     }

@@ -8,6 +8,7 @@ mod error;
 mod local;
 mod mirror;
 mod objects;
+mod repack;
 mod transport;
 mod tree;
 mod url;

@@ -1,8 +1,8 @@
 //! Open handles on one object database, shared by threads. What is read with them is said in `tree`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use git2::{ErrorCode, Repository};
 
@@ -21,40 +21,45 @@ pub(super) enum Owner {
 pub(super) struct Objects {
     path: PathBuf,
     owner: Owner,
-    idle: Mutex<Vec<(u64, Repository)>>,
-    /// Counts how often the directory was replaced; older handles are thrown away.
-    generation: AtomicU64,
+    idle: Mutex<Vec<Repository>>,
+    /// Read while a handle is in use, written while files are exchanged under the handles.
+    in_use: RwLock<()>,
     /// An object was missing or broken since the last repair.
     suspect: AtomicBool,
 }
 
 impl Objects {
     pub(super) const fn new(path: PathBuf, owner: Owner) -> Self {
-        let (generation, suspect) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { path, owner, idle: Mutex::new(Vec::new()), generation, suspect }
+        let (in_use, suspect) = (RwLock::new(()), AtomicBool::new(false));
+        Self { path, owner, idle: Mutex::new(Vec::new()), in_use, suspect }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Does something with a handle. It goes back to the pool unless the work panicked.
+    /// Does something with a handle. It goes back to the pool unless the work panicked. Must not be called by the work itself.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Repository) -> T) -> Result<T, SourceError> {
-        let generation = self.generation.load(Ordering::Acquire);
-        let idle = self.idle().pop().filter(|(made, _)| *made == generation);
+        let _in_use = self.in_use.read().unwrap_or_else(PoisonError::into_inner);
+        let idle = self.idle().pop();
         let repository = match idle {
-            Some((_, repository)) => repository,
+            Some(repository) => repository,
             None => self.open()?,
         };
         let result = work(&repository);
-        self.idle().push((generation, repository));
+        self.idle().push(repository);
         Ok(result)
     }
 
-    /// The directory was replaced: nobody uses an old handle again.
-    pub(super) fn replaced(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+    /// Exchanges files while nobody reads, and has every handle opened anew afterwards.
+    pub(super) fn exchange<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
         self.idle().clear();
+        change()
+    }
+
+    /// Whatever could not be read before, all of it is new now.
+    pub(super) fn repaired(&self) {
         self.suspect.store(false, Ordering::Release);
     }
 
@@ -63,12 +68,12 @@ impl Objects {
         self.suspect.store(true, Ordering::Release);
     }
 
-    /// Whether an object could not be read since the directory was last replaced.
+    /// Whether an object could not be read since the last repair.
     pub(super) fn is_suspect(&self) -> bool {
         self.suspect.load(Ordering::Acquire)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Repository)>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Repository>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

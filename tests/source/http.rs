@@ -158,7 +158,7 @@ async fn a_server_that_stalls_is_left() {
         assert!(matches!(transport(&error), TransportError::Silent { .. }), "{manner:?}: {}", told(&error));
     }
     server.behave(Manner::Serve);
-    assert_eq!(source.look().await.unwrap().commit, repo.id("main"));
+    assert_eq!(open(&server.url(), state.path()).look().await.unwrap().commit, repo.id("main"));
 }
 
 #[tokio::test]

@@ -233,3 +233,27 @@ async fn a_commit_that_history_lost_is_no_reason_to_clone_again() {
     source.look().await.unwrap();
     assert_eq!(server.requests().len(), 1);
 }
+
+#[tokio::test]
+async fn many_fetches_leave_few_packs_and_lose_nothing() {
+    let (repo, state) = (Repo::new(), tempfile::tempdir().unwrap());
+    let server = HttpServer::start(repo.parent());
+    let source = open(&server.url(), state.path());
+    let base = source.look().await.unwrap().commit;
+    let applied = repo.commit("app/content.yaml", "applied");
+    source.look().await.unwrap();
+    // Nothing leads to the applied commit any more.
+    repo.git(&["reset", "--quiet", "--hard", &base.to_string()]);
+    let snapshot = source.snapshot(applied).unwrap();
+    let mut most = 0;
+    for number in 0..55 {
+        let commit = repo.commit("number", &number.to_string());
+        assert_eq!(source.look().await.unwrap().commit, commit);
+        most = most.max(packs(&mirror(state.path())).len());
+    }
+    assert!(most <= 51 && packs(&mirror(state.path())).len() < 10, "at most {most} packs");
+    assert_eq!(read(&*snapshot, "app/content.yaml"), "applied");
+    let restarted = open(&server.url(), state.path());
+    assert!(restarted.is_descendant(base, restarted.current().unwrap()).await.unwrap());
+    assert_eq!(read(&*restarted.snapshot(applied).unwrap(), "app/content.yaml"), "applied");
+}

@@ -1,7 +1,7 @@
 //! A real `sshd` on loopback, with keys and a configuration made for one test.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -29,21 +29,14 @@ impl SshServer {
         fs::write(path.join("authorized"), authorized).unwrap();
         // sshd wants this directory if it runs as root.
         let _ = fs::create_dir_all("/run/sshd");
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let settings = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nPidFile none\n\
-             StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin prohibit-password\n",
-            path.display()
-        );
-        fs::write(path.join("sshd_config"), settings).unwrap();
-        let log = fs::File::create(path.join("log")).unwrap();
-        let config = path.join("sshd_config");
-        let process = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(config).stderr(log).stdin(Stdio::null()).spawn();
-        let server = Self { port, process: process.unwrap(), directory };
-        super::wait_until("sshd to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let mut server = None;
+        // The port is free when it is chosen, and may be taken when it is used.
+        super::wait_until("sshd to listen", || {
+            server = listen(path);
+            server.is_some()
+        });
+        let (process, port) = server.unwrap();
+        let server = Self { directory, port, process };
         server.know("known_hosts", "host");
         server.know("wrong_hosts", "stranger");
         server
@@ -75,6 +68,28 @@ impl Drop for SshServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts sshd on some port; nothing if it could not have it.
+fn listen(path: &Path) -> Option<(Child, u16)> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = format!(
+        "ListenAddress 127.0.0.1:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nPidFile none\n\
+         StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+         PermitRootLogin prohibit-password\n",
+        path.display()
+    );
+    let (config, log) = (path.join("sshd_config"), path.join("log"));
+    fs::write(&config, settings).unwrap();
+    let output = fs::File::create(&log).unwrap();
+    let process = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(config).stderr(output).stdin(Stdio::null()).spawn();
+    let mut process = process.unwrap();
+    let mut listens = false;
+    super::wait_until("sshd to listen or to end", || {
+        listens = fs::read_to_string(&log).unwrap().contains("Server listening");
+        listens || process.try_wait().unwrap().is_some()
+    });
+    listens.then_some((process, port))
 }
 
 fn make_key(path: &Path) {
