@@ -14,8 +14,20 @@ const ROOMS: [(&str, &[&str]); 4] = [
 
 /// What reaches outside.
 const IMPURE: [&str; 14] = [
-    "std::fs", "std::net", "std::env", "std::process", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now",
-    "tokio::", "async fn", "git2::", "reqwest::", "sqlx::", "RandomState",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "tokio::",
+    "async fn",
+    "git2::",
+    "reqwest::",
+    "sqlx::",
+    "RandomState",
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
