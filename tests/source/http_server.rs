@@ -72,6 +72,10 @@ impl HttpServer {
         Self { address, shared }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}/repo/.git", self.address)
     }

@@ -12,6 +12,7 @@ mod mirror;
 mod refs;
 mod speed;
 mod ssh;
+mod tls;
 mod watch;
 mod working_tree;
 
