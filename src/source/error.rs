@@ -15,7 +15,7 @@ pub enum SourceError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The remote could not be asked: it is down, refuses us, or is no Git server.
-    #[error("cannot read the repository {repository}; the last good commit stays in force")]
+    #[error("cannot read the repository {repository}; nothing is changed until it can be read")]
     Remote {
         /// The address, without credentials.
         repository: String,
@@ -25,7 +25,7 @@ pub enum SourceError {
     },
     /// The remote answered, and what it said was not understood.
     #[error(
-        "the repository {repository} answered something that is not Git's protocol; the last good commit stays in force"
+        "the repository {repository} answered something that is not Git's protocol; nothing is changed until it does"
     )]
     Protocol {
         /// The address, without credentials.
@@ -42,7 +42,7 @@ pub enum SourceError {
     },
     /// The repository has no such branch or tag, perhaps no longer.
     #[error(
-        "the repository {repository} has no branch or tag {reference}{}; check --ref, the last good commit stays in force",
+        "the repository {repository} has no branch or tag {reference}{}; check --ref, nothing is changed until it leads to a commit",
         hint(near)
     )]
     RefGone {
@@ -70,7 +70,7 @@ pub enum SourceError {
         found: &'static str,
     },
     /// The commit has no such directory.
-    #[error("the commit {} has no directory {path:?} (--path): {problem}", .commit.short())]
+    #[error("the commit {} has no directory {path} (--path): {problem}; check --path and --ref", .commit.short())]
     PathGone {
         /// The commit that was read.
         commit: CommitId,

@@ -136,6 +136,16 @@ impl Source {
         &self.0.identity
     }
 
+    /// The ref that is followed.
+    pub fn reference(&self) -> &RefName {
+        &self.0.config.reference
+    }
+
+    /// Whether there are commits at all: a working tree has none, so neither a history nor signatures.
+    pub fn has_history(&self) -> bool {
+        !matches!(self.0.kind, Kind::Files(_))
+    }
+
     /// What the last look that succeeded found. A remote's is known again after a restart, even while the remote is down.
     pub fn current(&self) -> Option<CommitId> {
         *self.0.last()

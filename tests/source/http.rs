@@ -205,3 +205,75 @@ async fn giving_up_ends_the_request() {
     let again = tokio::time::timeout(Duration::from_secs(20), source.look()).await;
     assert_eq!(again.expect("the first look has ended").unwrap().commit, repo.id("main"));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_of_refs_is_an_error_whatever_it_is() {
+    let (repo, state) = (Repo::new(), tempfile::tempdir().unwrap());
+    let server = HttpServer::start(repo.parent());
+    let source = open(&server.url(), state.path());
+    let good = source.look().await.unwrap().commit;
+    let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    let service = format!("{}0000", line("# service=git-upload-pack\n"));
+    let id = "00ff5d1ee9c8b7a6f5e4d3c2b1a0918273645546";
+    let cases = [
+        String::new(),
+        "zzzz".to_owned(),
+        "0003".to_owned(),
+        "ffff".to_owned(),
+        service.clone(),
+        format!("{service}{}0000", line("ERR no entry\u{1b}[2J for you")),
+        format!("{service}{}0000", line("not an id refs/heads/main\0caps\n")),
+        format!("{service}{}", line(&format!("{id} refs/heads/main\0symref=HEAD:\n"))),
+        format!("{service}{}0000", line(&format!("{id} refs/heads/../../evil\0ofs-delta\n"))),
+        format!("{service}{}0000", line(&format!("{id} {}\0ofs-delta\n", "x".repeat(60_000)))),
+    ];
+    for case in cases {
+        server.behave(Manner::List(case.clone().into_bytes()));
+        let error = source.look().await.expect_err(&case);
+        let kind =
+            matches!(error, SourceError::Protocol { .. } | SourceError::RefGone { .. } | SourceError::Empty { .. });
+        assert!(kind, "{case:?}: {}", told(&error));
+        assert_eq!(source.current(), Some(good));
+    }
+    server.behave(Manner::Serve);
+    assert!(!source.look().await.unwrap().changed());
+}
+
+#[test]
+fn every_problem_says_what_to_do() {
+    let remote = |source| SourceError::Remote { repository: "https://git.example/team/repo".into(), source };
+    let problem = || "in the server's own words".to_owned();
+    let repository = || "https://git.example/team/repo".to_owned();
+    let commit = "00ff5d1ee9c8b7a6f5e4d3c2b1a0918273645546".parse().unwrap();
+    let errors = [
+        remote(TransportError::Unreachable { problem: problem() }),
+        remote(TransportError::Silent { after: Duration::from_secs(30) }),
+        remote(TransportError::TooSlow { after: Duration::from_mins(15) }),
+        remote(TransportError::TooMuch { limit: 4 << 30 }),
+        remote(TransportError::Denied { problem: "401 Unauthorized".into(), hint: "give --token-file" }),
+        remote(TransportError::HostKey { problem: problem() }),
+        remote(TransportError::NoRepository { problem: "404 Not Found".into() }),
+        remote(TransportError::NotGit { found: "text/html".into() }),
+        SourceError::Empty { repository: repository() },
+        SourceError::RefGone {
+            repository: repository(),
+            reference: "mian".parse().unwrap(),
+            near: vec!["main".into(), "next".into()],
+        },
+        SourceError::CommitGone { repository: repository(), commit },
+        SourceError::NotACommit { reference: "v1".into(), found: "tree" },
+        SourceError::PathGone { commit, path: "deploy".parse().unwrap(), problem: "it has no \"deploy\"".into() },
+        SourceError::NotOurs { path: "/srv/repo".into() },
+        SourceError::NoWorkingTree { repository: repository() },
+        SourceError::NoHistory { repository: "/srv/repo".into() },
+        SourceError::Moved { state: commit },
+        SourceError::TooMuch { path: "/srv/repo".into(), limit: 200_000, what: "files" },
+        SourceError::Token { path: "/run/token".into(), found: "several lines" },
+        SourceError::Busy { path: "/var/lib/wharf/mirror.git".into(), waited: Duration::from_mins(16) },
+        "git://git.example/x".parse::<wharf::source::RepositoryUrl>().unwrap_err().into(),
+        "-x".parse::<wharf::source::RefName>().unwrap_err().into(),
+        "../x".parse::<wharf::source::Subdirectory>().unwrap_err().into(),
+    ];
+    let texts: Vec<String> = errors.iter().map(|error| told(error)).collect();
+    insta::assert_snapshot!(texts.join("\n"));
+}

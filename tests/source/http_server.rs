@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use super::git::git_command;
 
+/// The head of an answer that lists refs and ends with the connection.
+const LIST_HEAD: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\nConnection: close\r\n\r\n";
+
 /// What the server does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -25,6 +29,8 @@ pub enum Manner {
     SilentInPack,
     /// Sends a byte of the list now and then, for ever.
     Drip,
+    /// Answers the list of refs with these bytes.
+    List(Vec<u8>),
     /// Ends the connection half way through a pack.
     CutPack,
 }
@@ -112,6 +118,7 @@ impl Shared {
             Manner::Redirect(to) => page(stream, "302 Found", &format!("Location: {to}\r\n")),
             Manner::Silent => until_closed(&mut reader),
             Manner::Drip => drip(stream),
+            Manner::List(bytes) => (&mut &*stream).write_all(&[LIST_HEAD.as_bytes(), &bytes].concat()),
             Manner::SilentInPack if is_pack => {
                 let answer = self.backend(&request, &body);
                 (&mut &*stream).write_all(&answer[..answer.len() / 2])?;
@@ -176,8 +183,7 @@ fn until_closed(reader: &mut impl Read) -> std::io::Result<()> {
 
 /// A list of refs whose first line never ends.
 fn drip(mut stream: &TcpStream) -> std::io::Result<()> {
-    let kind = "application/x-git-upload-pack-advertisement";
-    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream.write_all(LIST_HEAD.as_bytes())?;
     stream.write_all(b"001e# service=git-upload-pack\n0000fff0")?;
     loop {
         stream.write_all(b"a")?;
