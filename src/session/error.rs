@@ -120,12 +120,6 @@ pub enum SessionError {
         #[source]
         cause: io::Error,
     },
-    /// The result of a render is there already.
-    #[error("expected no {path} yet, found one: a render writes its result once", path = path.display())]
-    OutputExists {
-        /// The result.
-        path: PathBuf,
-    },
     /// The operating system refused something.
     #[error("cannot {what}: {cause}")]
     System {

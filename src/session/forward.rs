@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::context::Context;
 use super::error::SessionError;
+use super::network::{self, reachable};
 use super::protocol::{Backends, Exit, Forward, Phase};
 use super::reason;
 use super::state::{BACKENDS_FILE, now_ms};
@@ -191,7 +192,7 @@ fn connect(shared: &Shared) -> Option<TcpStream> {
         let backends = shared.book.backends();
         let first = shared.turn.fetch_add(1, Ordering::Relaxed);
         let mut turns = (0..backends.len()).filter_map(|step| backends.get((first + step) % backends.len()));
-        if let Some(stream) = turns.find_map(|backend| TcpStream::connect_timeout(backend, CONNECT_TIMEOUT).ok()) {
+        if let Some(stream) = turns.find_map(|backend| network::connect(backend, CONNECT_TIMEOUT).ok()) {
             return Some(stream);
         }
         if backends.is_empty() || Instant::now() >= deadline {
@@ -215,15 +216,12 @@ fn join(client: &TcpStream, backend: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// One direction, to its end. A break ends it like an end does: what the other direction holds may still be the answer.
 fn pass(from: &TcpStream, to: &TcpStream) {
     let (mut reader, mut writer) = (from, to);
-    if io::copy(&mut reader, &mut writer).is_ok() {
-        let _ = to.shutdown(Shutdown::Write);
-    } else {
-        // Broken: the other direction must not wait for it.
-        let _ = from.shutdown(Shutdown::Both);
-        let _ = to.shutdown(Shutdown::Both);
-    }
+    let _ = io::copy(&mut reader, &mut writer);
+    let _ = from.shutdown(Shutdown::Read);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 /// Says in HTTP that nobody can answer now. Its end is read too: a reset would overtake the answer.
@@ -245,13 +243,4 @@ fn refuse(mut client: TcpStream, text: &str) {
     let deadline = Instant::now() + REFUSAL_PATIENCE;
     let mut rest = [0; 4096];
     while Instant::now() < deadline && client.read(&mut rest).is_ok_and(|count| count > 0) {}
-}
-
-/// Where something that listens on this address can be reached from here.
-pub(super) fn reachable(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
 }

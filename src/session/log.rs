@@ -3,6 +3,7 @@
 //! Each line is `out|err|say TIMESTAMP TEXT`: the content's standard output, its standard error, and the session's own
 //! words. The first lines say what runs where (`say ... item: penguins`). When `log` is full it becomes `log.1`.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,7 +60,7 @@ pub(super) struct Log {
 struct Inner {
     file: File,
     size: u64,
-    recent: VecDeque<String>,
+    recent: VecDeque<(Voice, String)>,
 }
 
 impl Log {
@@ -105,14 +106,20 @@ impl Log {
             if inner.recent.len() >= REMEMBERED {
                 inner.recent.pop_front();
             }
-            inner.recent.push_back(line);
+            inner.recent.push_back((voice, line));
         }
     }
 
     /// The content's last lines, the oldest first.
     pub fn recent(&self) -> Vec<String> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.recent.iter().cloned().collect()
+        inner.recent.iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The same of one voice only: lines of two streams come in any order.
+    pub fn recent_of(&self, voice: Voice) -> Vec<String> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.recent.iter().filter(|(whose, _)| *whose == voice).map(|(_, line)| line.clone()).collect()
     }
 
     /// Forgets the content's last lines, before another process is started.
@@ -147,11 +154,40 @@ impl Log {
             let text = String::from_utf8_lossy(&part);
             // A progress bar redraws its line; only its last state is worth keeping.
             let text = text.trim_end_matches(['\n', '\r']);
-            let text = text.rsplit('\r').next().unwrap_or(text);
-            self.write(voice, text);
-            observe(text);
+            let text = without_escapes(text.rsplit('\r').next().unwrap_or(text));
+            self.write(voice, &text);
+            observe(&text);
         }
     }
+}
+
+/// The text without colours, cursor movements and titles: a log is read in many places, few of them terminals.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    const ESCAPE: char = '\u{1b}';
+    if !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != ESCAPE {
+            plain.push(c);
+            continue;
+        }
+        match rest.next() {
+            // ECMA-48: parameters, then one final byte.
+            Some('[') => _ = rest.find(|c| matches!(c, '@'..='~')),
+            // A title, up to the bell or the string terminator, whose second character goes with it.
+            Some(']') => {
+                let end = rest.find(|c| matches!(*c, '\u{7}' | ESCAPE));
+                if end == Some(ESCAPE) {
+                    rest.next();
+                }
+            }
+            _ => {}
+        }
+    }
+    Cow::Owned(plain)
 }
 
 fn open_file(directory: &Path) -> std::io::Result<(File, u64)> {
@@ -203,6 +239,21 @@ mod tests {
         assert_eq!(logged(b"one\n10%\r50%\r100%\r\n\nlast"), ["one", "100%", "", "last"]);
         assert_eq!(logged(b"\xffopen-sesame\n"), ["\u{fffd}********"]);
         assert!(logged(b"").is_empty());
+        assert_eq!(logged(b"\x1b[1;31mred\x1b[0m \x1b]0;title\x07and \x1b]8;;\x1b\\plain\x1b"), ["red and plain"]);
+    }
+
+    #[test]
+    fn a_full_log_makes_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::open(directory.path(), Secrets::default(), false).unwrap();
+        let line = "x".repeat(LONGEST_LINE);
+        for _ in 0..=2 * ROTATE_BYTES / LONGEST_LINE as u64 {
+            log.write(Voice::Out, &line);
+        }
+        log.write(Voice::Out, "last");
+        let size = |name| fs::metadata(directory.path().join(name)).unwrap().len();
+        assert!(size(OLD_LOG_FILE) > ROTATE_BYTES && size(LOG_FILE) < ROTATE_BYTES);
+        assert!(fs::read_to_string(directory.path().join(LOG_FILE)).unwrap().ends_with(" last\n"));
     }
 
     #[test]

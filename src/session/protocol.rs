@@ -217,7 +217,8 @@ pub struct Render {
     /// The package environments by language key.
     #[serde(default)]
     pub packages: BTreeMap<String, PathBuf>,
-    /// The directory that will hold the result, with an `index.html`: there whole, or not at all. Must not exist yet.
+    /// The directory that will hold the result, with an `index.html`: there whole, or not at all. If it
+    /// exists, nothing is rendered.
     pub output: PathBuf,
     /// Seconds after which a render is ended and failed; absent means it may take as long as it needs.
     #[serde(default)]

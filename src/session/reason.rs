@@ -4,6 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::context::Context;
 use super::launch::{NOT_LAUNCHED, NOT_LAUNCHED_PREFIX};
+use super::log::Voice;
 use super::protocol::{Exit, Outcome};
 use super::supervise::{Ended, Finish};
 
@@ -40,7 +41,7 @@ pub(super) fn of_stop(context: &Context, killed: bool, ended: Ended) -> Exit {
 
 /// How a process that ended by itself did so; `doing` is what it should have done instead: `before it listened on port 8000`.
 pub(super) fn of_end(context: &Context, ended: Ended, doing: &str) -> Exit {
-    let recent = context.log.recent();
+    let recent = evidence(context);
     let outcome = if ended == Ended::Code(0) && doing.is_empty() { Outcome::Succeeded } else { Outcome::Failed };
     let reason = memory(context, &recent).unwrap_or_else(|| describe(ended, doing, &recent));
     exit(context, Some(ended), outcome, &reason)
@@ -56,14 +57,23 @@ pub(super) fn of_step(
         Finish::Ended(Ended::Code(0)) => None,
         Finish::Ended(ended) => {
             let mut exit = of_end(context, ended, "");
-            if ended != Ended::Code(NOT_LAUNCHED) && memory(context, &[]).is_none() {
-                exit.reason = explain(&context.log.recent()).map_or(exit.reason, |text| shorten(&text));
+            let recent = evidence(context);
+            if ended != Ended::Code(NOT_LAUNCHED) && memory(context, &recent).is_none() {
+                exit.reason = explain(&recent).map_or(exit.reason, |text| shorten(&text));
             }
             Some(exit)
         }
         Finish::Stopped { killed, ended } => Some(of_stop(context, killed, ended)),
         Finish::TimedOut => Some(failed(context, "took longer than it may, and was ended")),
     }
+}
+
+/// The content's last lines, those of standard error last: that is where reasons are, and the order in which lines of
+/// two streams arrive is chance.
+fn evidence(context: &Context) -> Vec<String> {
+    let mut lines = context.log.recent_of(Voice::Out);
+    lines.extend(context.log.recent_of(Voice::Err));
+    lines
 }
 
 fn exit(context: &Context, ended: Option<Ended>, outcome: Outcome, reason: &str) -> Exit {
@@ -121,9 +131,12 @@ fn describe_signal(signal: Signal) -> String {
 
 /// The last line of the last traceback: the first one after it that is not indented.
 fn python_error(recent: &[String]) -> Option<&str> {
-    let begin = recent.iter().rposition(|line| line.trim_start().starts_with("Traceback (most recent call last)"))?;
-    let mut after = recent.iter().skip(begin + 1);
-    after.find(|line| !line.is_empty() && !line.starts_with([' ', '\t', '|'])).map(String::as_str)
+    let begin = recent.iter().rposition(|line| line.starts_with("Traceback (most recent call last)"))?;
+    let mut after = recent.iter().skip(begin + 1).map(String::as_str);
+    let mut flush = after.by_ref().filter(|line| !line.is_empty() && !line.starts_with([' ', '\t', '|']));
+    let error = flush.next()?;
+    // A notebook's cell has a traceback of its own, whose last line says more.
+    if error.contains("CellExecutionError") { flush.last().or(Some(error)) } else { Some(error) }
 }
 
 fn hint(error: &str) -> &'static str {
@@ -160,6 +173,14 @@ mod tests {
             describe(Ended::Code(1), "before it listened on port 8000", &recent),
             "ended with exit code 1 before it listened on port 8000: ModuleNotFoundError: No module named 'flask' (is it listed in the item's requirements?)"
         );
+    }
+
+    #[test]
+    fn a_failed_cell_names_its_own_error() {
+        let recent = lines(
+            "Traceback (most recent call last):\n  File \"n.py\", line 1\nnbclient.exceptions.CellExecutionError: An error occurred\n------\nraise ValueError('x')\n------\n\nCell In[1], line 1\n\nValueError: x\n",
+        );
+        assert_eq!(python_error(&recent), Some("ValueError: x"));
     }
 
     #[test]

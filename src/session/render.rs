@@ -13,13 +13,14 @@ use super::reason;
 use super::run::copy_bundle;
 use super::start::{self, Request, Role};
 use super::state::sync_directory;
-use super::supervise::{Observer, Process, Signals};
+use super::supervise::{Process, Signals, unobserved};
 use super::variables;
 
 /// Does a [`Render`].
 pub(super) fn render(context: &Arc<Context>, signals: &mut Signals, render: &Render) -> Result<Exit, SessionError> {
     if render.output.exists() {
-        return Err(SessionError::OutputExists { path: render.output.clone() });
+        // It came there whole; the session that rendered it was killed before it could say so.
+        return Ok(reason::succeeded(context, "had been rendered already"));
     }
     let directory = copy_bundle(context, &render.bundle)?;
     let output = context.directory.join("output");
@@ -38,9 +39,8 @@ pub(super) fn render(context: &Arc<Context>, signals: &mut Signals, render: &Ren
     let variables = variables::for_content(context, &[&start.program], start.variables)?;
     let launch = context.launch(&start.program, start.arguments, variables, &directory)?;
     context.tell(|state| state.phase = Phase::Running);
-    let observe: Observer = Arc::new(|_, _| {});
     let deadline = render.timeout_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let finish = Process::start(context, &launch, &observe)?.run(context, signals, deadline);
+    let finish = Process::start(context, &launch, &unobserved())?.run(context, signals, deadline);
     if let Some(exit) = reason::of_step(context, finish, |_| None) {
         return Ok(exit);
     }

@@ -1,6 +1,7 @@
 //! Keeps one content process running: copies the bundle, starts it, waits for its port, and for its end. How it is started is `start/`.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +9,12 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::error::SessionError;
 use super::files;
-use super::forward::reachable;
+use super::network::{self, reachable};
 use super::protocol::{Exit, Phase, Run};
 use super::reason;
 use super::start::{self, Request, Role};
 use super::state::now_ms;
-use super::supervise::{Ended, Finish, Observer, Process, Signals};
+use super::supervise::{Ended, Finish, Process, Signals, unobserved};
 use super::variables;
 
 /// How often a port that another program took in the meantime is replaced by another one.
@@ -34,7 +35,7 @@ enum Attempt {
 pub(super) fn run(context: &Arc<Context>, signals: &mut Signals, run: &Run) -> Result<Exit, SessionError> {
     let directory = copy_bundle(context, &run.bundle)?;
     for attempt in 1.. {
-        let port = if run.port == 0 { free_port(run.address)? } else { run.port };
+        let port = free_port(run.address, run.port)?;
         context.tell(|state| state.port = Some(port));
         match keep(context, signals, run, port, &directory)? {
             Attempt::Over(exit) => return Ok(exit),
@@ -65,6 +66,25 @@ fn keep(
     port: u16,
     directory: &Path,
 ) -> Result<Attempt, SessionError> {
+    let process = begin(context, run, port, directory)?;
+    let process = match await_port(context, signals, run, port, process) {
+        Ok(process) => process,
+        Err(attempt) => return Ok(attempt),
+    };
+    context.log.say(&format!("ready on port {port}"));
+    context.tell(|state| (state.phase, state.ready_at) = (Phase::Ready, Some(now_ms())));
+    let finish = process.run(context, signals, None);
+    // What answered may have been the program that has the port, while ours was about to fail.
+    if let Finish::Ended(Ended::Code(code)) = finish
+        && code != 0
+        && port_was_taken(context)
+    {
+        return Ok(Attempt::PortTaken);
+    }
+    Ok(Attempt::Over(finished(context, finish)))
+}
+
+fn begin(context: &Arc<Context>, run: &Run, port: u16, directory: &Path) -> Result<Process, SessionError> {
     let request = Request {
         appmode: &run.appmode,
         role: Role::Serve,
@@ -77,21 +97,30 @@ fn keep(
     let start = start::start(context, &request)?;
     let variables = variables::for_content(context, &[&start.program], start.variables)?;
     let launch = context.launch(&start.program, start.arguments, variables, directory)?;
-    let observe: Observer = Arc::new(|_, _| {});
-    let mut process = Process::start(context, &launch, &observe)?;
+    Process::start(context, &launch, &unobserved())
+}
+
+/// The process, once its port accepts; otherwise it is over, and how.
+fn await_port(
+    context: &Context,
+    signals: &mut Signals,
+    run: &Run,
+    port: u16,
+    mut process: Process,
+) -> Result<Process, Attempt> {
     let deadline = Instant::now() + Duration::from_secs(run.init_timeout_seconds);
     let target = SocketAddr::new(reachable(run.address), port);
     let mut pause = PROBE_PAUSE.0;
     loop {
         if let Some(ended) = process.wait(signals, pause) {
             process.run(context, signals, None);
-            return Ok(ended_early(context, ended, port));
+            return Err(ended_early(context, ended, port));
         }
         if signals.stop_asked() {
-            return Ok(Attempt::Over(finished(context, process.stop(context, signals))));
+            return Err(Attempt::Over(finished(context, process.stop(context, signals))));
         }
-        if TcpStream::connect_timeout(&target, PROBE_TIMEOUT).is_ok() {
-            break;
+        if network::connect(&target, PROBE_TIMEOUT).is_ok() {
+            return Ok(process);
         }
         if Instant::now() >= deadline {
             process.stop(context, signals);
@@ -99,21 +128,10 @@ fn keep(
             let text = format!(
                 "did not listen on port {port} within {seconds} s: check that it starts a server on the port it is given"
             );
-            return Ok(Attempt::Over(reason::failed(context, &text)));
+            return Err(Attempt::Over(reason::failed(context, &text)));
         }
         pause = (pause * 2).min(PROBE_PAUSE.1);
     }
-    context.log.say(&format!("ready on port {port}"));
-    context.tell(|state| (state.phase, state.ready_at) = (Phase::Ready, Some(now_ms())));
-    let finish = process.run(context, signals, None);
-    // What answered may have been the program that has the port, while ours was about to fail.
-    if let Finish::Ended(Ended::Code(code)) = finish
-        && code != 0
-        && port_was_taken(context)
-    {
-        return Ok(Attempt::PortTaken);
-    }
-    Ok(Attempt::Over(finished(context, finish)))
 }
 
 fn ended_early(context: &Context, ended: Ended, port: u16) -> Attempt {
@@ -143,9 +161,12 @@ fn port_was_taken(context: &Context) -> bool {
     })
 }
 
-/// A port that is free now.
-fn free_port(address: IpAddr) -> Result<u16, SessionError> {
-    let failed = |cause| SessionError::Listen { address, port: 0, cause };
-    let listener = TcpListener::bind((address, 0)).map_err(failed)?;
+/// The port, or any for 0, that is free now. Looked at first, as whoever has it would seem to be our content.
+fn free_port(address: IpAddr, port: u16) -> Result<u16, SessionError> {
+    let failed = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::AddrInUse => SessionError::PortInUse { address, port },
+        _ => SessionError::Listen { address, port, cause },
+    };
+    let listener = TcpListener::bind((address, port)).map_err(failed)?;
     Ok(listener.local_addr().map_err(failed)?.port())
 }

@@ -64,7 +64,7 @@ impl SessionState {
     }
 
     /// Whether the session that wrote this still runs. A state that does not say `exited` and whose session is not
-    /// alive means that it was killed, or the host was restarted.
+    /// alive means that it was killed, or the host was restarted; then call [`ProcessIdentity::end_leftovers`].
     pub fn is_alive(&self) -> bool {
         self.identity.is_alive()
     }

@@ -110,6 +110,11 @@ pub(super) enum Finish {
 /// Looks at each line of the content's output.
 pub(super) type Observer = Arc<dyn Fn(&Context, &str) + Send + Sync>;
 
+/// Lines go into the log and nowhere else.
+pub(super) fn unobserved() -> Observer {
+    Arc::new(|_, _| {})
+}
+
 /// A running content process.
 pub(super) struct Process {
     pid: Pid,

@@ -120,6 +120,8 @@ impl Lease {
                 let owner: Option<Record> = serde_json::from_slice(&found).ok();
                 let dead = owner.as_ref().is_some_and(|owner| owner.is_known_dead(&record));
                 if dead || watch.is_silent(&found, SILENCE) {
+                    // What it started may still write into the environment.
+                    owner.iter().filter(|_| dead).for_each(|owner| _ = owner.owner.end_leftovers());
                     take_away(&path, &found).map_err(failed)?;
                 }
                 Ok(Claim::Held(owner.map_or_else(|| "another build".to_owned(), |owner| owner.job)))

@@ -9,8 +9,8 @@ use crate::session::context::Context;
 use crate::session::error::SessionError;
 use crate::session::files;
 use crate::session::protocol::{Build, Installer, Phase, PythonInstall};
-use crate::session::secrets::MASK;
-use crate::session::supervise::{Observer, Process, Signals};
+use crate::session::run::copy_bundle;
+use crate::session::supervise::{Finish, Observer, Process, Signals, unobserved};
 use crate::session::variables;
 
 use super::{Failed, step};
@@ -25,66 +25,88 @@ pub(super) fn install(
     build: &Build,
     install: &PythonInstall,
 ) -> Result<Result<Installed, Failed>, SessionError> {
-    let interpreter = context.interpreter("python", "a Python package environment")?.to_owned();
-    let uv = match install.installer {
-        Installer::Pip => None,
-        Installer::Uv => Some(find_uv(install.uv.as_deref())?),
-    };
-    let directory = match &install.bundle {
-        Some(bundle) => {
-            let copy = context.directory.join("app");
-            files::remove_tree(&copy)?;
-            files::copy_tree(bundle, &copy)?;
-            files::give_tree(&copy, context.user)?;
-            copy
-        }
-        None => context.scratch("tmp")?,
-    };
-    let requirements = write_requirements(context, install)?;
-    let variables = build_variables(context, build, install)?;
-    let environment = build.path.to_string_lossy().into_owned();
-
-    context.progress(Phase::Installing, "making a virtual environment");
-    let (program, arguments) = match &uv {
-        None => (interpreter.clone(), words(&["-m", "venv", &environment])),
-        Some(uv) => {
-            (uv.clone(), words(&["venv", "--python", &interpreter.to_string_lossy(), "--allow-existing", &environment]))
-        }
-    };
-    let launch = context.launch(&program, arguments, variables.clone(), &directory)?;
-    let finish = Process::start(context, &launch, &quiet())?.run(context, signals, None);
-    if let Err(exit) = step(context, finish, |tail| explain_venv(&interpreter, tail)) {
+    let mut steps = Steps::prepare(context, signals, build, install)?;
+    if let Err(exit) = steps.make_environment()? {
         return Ok(Err(exit));
     }
-
-    context.progress(Phase::Installing, "installing packages");
-    let python = build.path.join("bin/python");
-    let (program, mut arguments) = match &uv {
-        None => (python, words(&["-m", "pip", "install", "--no-input", "--progress-bar", "off"])),
-        Some(uv) => {
-            (uv.clone(), words(&["pip", "install", "--compile-bytecode", "--python", &python.to_string_lossy()]))
-        }
-    };
-    arguments.extend(["-r".to_owned(), requirements.to_string_lossy().into_owned()]);
-    let launch = context.launch(&program, arguments, variables, &directory)?;
-    let observe: Observer = Arc::new(|context, line| {
-        if let Some(text) = progress(line) {
-            context.tell(|state| state.progress = Some(text));
-        }
-    });
-    let finish = Process::start(context, &launch, &observe)?.run(context, signals, None);
-    if let Err(exit) = step(context, finish, explain_install) {
+    if let Err(exit) = steps.install_packages()? {
         return Ok(Err(exit));
     }
-    Ok(Ok((interpreter, installed(&build.path))))
+    Ok(Ok((steps.interpreter, installed(&build.path))))
+}
+
+/// What both steps need.
+struct Steps<'a> {
+    context: &'a Arc<Context>,
+    signals: &'a mut Signals,
+    environment: &'a Path,
+    interpreter: PathBuf,
+    /// The program uv, if it does the work.
+    uv: Option<PathBuf>,
+    /// Where the steps run: relative paths in requirements begin there.
+    directory: PathBuf,
+    requirements: PathBuf,
+    variables: BTreeMap<String, String>,
+}
+
+impl<'a> Steps<'a> {
+    fn prepare(
+        context: &'a Arc<Context>,
+        signals: &'a mut Signals,
+        build: &'a Build,
+        install: &PythonInstall,
+    ) -> Result<Self, SessionError> {
+        let interpreter = context.interpreter("python", "a Python package environment")?.to_owned();
+        let uv = match install.installer {
+            Installer::Pip => None,
+            Installer::Uv => Some(find_uv(install.uv.as_deref())?),
+        };
+        let directory = match &install.bundle {
+            Some(bundle) => copy_bundle(context, bundle)?,
+            None => context.scratch("tmp")?,
+        };
+        let requirements = write_requirements(context, install)?;
+        let variables = build_variables(context, build, install)?;
+        Ok(Self { context, signals, environment: &build.path, interpreter, uv, directory, requirements, variables })
+    }
+
+    fn make_environment(&mut self) -> Result<Result<(), Failed>, SessionError> {
+        self.context.progress(Phase::Installing, "making a virtual environment");
+        let (interpreter, environment) = (self.interpreter.to_string_lossy(), self.environment.to_string_lossy());
+        let (program, arguments) = match &self.uv {
+            None => (&self.interpreter, words(&["-m", "venv", &environment])),
+            Some(uv) => (uv, words(&["venv", "--python", &interpreter, "--allow-existing", &environment])),
+        };
+        let finish = self.run(&program.clone(), arguments, &unobserved())?;
+        Ok(step(self.context, finish, |tail| explain_venv(&self.interpreter, tail)))
+    }
+
+    fn install_packages(&mut self) -> Result<Result<(), Failed>, SessionError> {
+        self.context.progress(Phase::Installing, "installing packages");
+        let python = self.environment.join("bin/python");
+        let target = python.to_string_lossy().into_owned();
+        let (program, mut arguments) = match &self.uv {
+            None => (python, words(&["-m", "pip", "install", "--no-input", "--progress-bar", "off"])),
+            Some(uv) => (uv.clone(), words(&["pip", "install", "--compile-bytecode", "--python", &target])),
+        };
+        arguments.extend(words(&["-r", &self.requirements.to_string_lossy()]));
+        let observe: Observer = Arc::new(|context, line| {
+            if let Some(text) = progress(line) {
+                context.tell(|state| state.progress = Some(text));
+            }
+        });
+        let finish = self.run(&program, arguments, &observe)?;
+        Ok(step(self.context, finish, explain_install))
+    }
+
+    fn run(&mut self, program: &Path, arguments: Vec<String>, observe: &Observer) -> Result<Finish, SessionError> {
+        let launch = self.context.launch(program, arguments, self.variables.clone(), &self.directory)?;
+        Ok(Process::start(self.context, &launch, observe)?.run(self.context, self.signals, None))
+    }
 }
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-fn quiet() -> Observer {
-    Arc::new(|_, _| {})
 }
 
 /// The program uv: the one the job names, or the first on this session's PATH.
@@ -183,18 +205,15 @@ fn explain_venv(interpreter: &Path, tail: &[String]) -> Option<String> {
     })
 }
 
-/// pip says the true reason in its last error but for a note to upgrade; uv draws a tree of causes.
+/// pip says the true reason in its last error but for a note about wheels; uv writes a chain of causes, or draws it.
 fn explain_install(tail: &[String]) -> Option<String> {
     if tail.iter().any(|line| line.contains("No space left on device")) {
         return Some("the disk is full: make room in the data directory".to_owned());
     }
+    let last = |mark: &str| tail.iter().rev().find_map(|line| line.trim().strip_prefix(mark));
     let mut errors = tail.iter().filter_map(|line| line.trim().strip_prefix("ERROR: "));
     let pip = errors.rfind(|text| !text.starts_with("Failed to build installable wheels"));
-    let uv = tail.iter().rev().find_map(|line| {
-        let line = line.trim();
-        line.strip_prefix("error: ").or_else(|| line.strip_prefix("× ")).or_else(|| line.strip_prefix("╰─▶ "))
-    });
-    let said = pip.or(uv)?.replace(MASK, "...");
+    let said = pip.or_else(|| ["cause: ", "╰─▶ ", "× ", "error: "].into_iter().find_map(last))?;
     Some(format!("the packages could not be installed: {said}"))
 }
 
@@ -236,18 +255,18 @@ mod tests {
 
     #[test]
     fn the_last_error_of_an_installer_is_the_reason() {
-        let pip = lines(
-            "ERROR: Could not find a version that satisfies the requirement nope==9 (from versions: none)\nERROR: No matching distribution found for nope==9",
-        );
-        let said = Some("the packages could not be installed: No matching distribution found for nope==9".to_owned());
-        assert_eq!(explain_install(&pip), said);
-        let uv = lines(
-            "  × No solution found when resolving dependencies:\n  ╰─▶ Because nope was not found in the package registry",
-        );
-        assert!(
-            explain_install(&uv)
-                .is_some_and(|text| text.ends_with("Because nope was not found in the package registry"))
-        );
-        assert_eq!(explain_install(&lines("Killed")), None);
+        let because = |why: &str| Some(format!("the packages could not be installed: {why}"));
+        for (text, expected) in [
+            (
+                "ERROR: Could not find a version that satisfies the requirement nope==9 (from versions: none)\nERROR: No matching distribution found for nope==9",
+                because("No matching distribution found for nope==9"),
+            ),
+            ("  × No solution found:\n  ╰─▶ Because nope was not found", because("Because nope was not found")),
+            ("error: No solution found\n  cause: nope was not found\n\nhint: x", because("nope was not found")),
+            ("error: Failed to fetch", because("Failed to fetch")),
+            ("Killed", None),
+        ] {
+            assert_eq!(explain_install(&lines(text)), expected, "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ a factory, and what it returns is served.
 import importlib
 import inspect
 import os
+import signal
 import sys
 
 NAMES = ("app", "application", "create_app", "make_app")
@@ -57,6 +58,8 @@ def main(kind, module_name, object_name, address, port):
         target = getattr(target, "server", target)
     if not callable(target):
         sys.exit(f"{module_name} offers a {type(target).__name__}, which is no WSGI application: check the item's entrypoint")
+    # What waitress understands as the wish to end: what it is answering is answered first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     waitress.serve(target, host=address, port=int(port), ident=None)
 
 
