@@ -4,18 +4,22 @@
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
 pub mod ceiling;
+pub mod checksums;
 pub mod content_yaml;
 pub mod demands;
 pub mod environments;
 pub mod json;
+pub mod layout;
 pub mod manifest;
 pub mod memory_snapshot;
+pub mod package_files;
 pub mod policy;
 pub mod reading;
 pub mod settings_rules;
 pub mod snapshot;
 pub mod source_text;
 pub mod tree;
+pub mod unmanaged;
 pub mod yaml;
 
 use std::collections::BTreeMap;
