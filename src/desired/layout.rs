@@ -37,6 +37,8 @@ pub const MOST_FILES: u64 = 20_000;
 pub const MOST_DEPTH: usize = 64;
 /// Sizes between which a file may be an LFS pointer, in bytes (Git LFS, specification: less than 1024).
 const POINTER_BYTES: std::ops::RangeInclusive<u64> = 100..=1024;
+/// The longest target of a symbolic link, in bytes, as on Linux.
+const MOST_LINK_BYTES: u64 = 4096;
 /// How an LFS pointer starts.
 const POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/";
 
@@ -48,7 +50,7 @@ pub struct Listing {
     /// Whether it holds the manifest of an item of its own.
     is_item: bool,
     files: Vec<ListedFile>,
-    links: Vec<(Arc<str>, BlobId, String)>,
+    links: Vec<(Arc<str>, String)>,
     folders: Vec<(Arc<str>, Arc<Listing>)>,
     refusals: Vec<Refusal>,
 }
@@ -145,7 +147,7 @@ impl<'a> Lister<'a> {
         };
         for entry in self.snapshot.directory(tree)? {
             match (bad_name(&entry.name), std::str::from_utf8(&entry.name)) {
-                (None, Ok(name)) => self.entry(&mut listing, name.into(), entry.kind, old, depth),
+                (None, Ok(name)) => self.entry(&mut listing, name.into(), entry.kind, old, depth)?,
                 (problem, _) => listing.refuse_name(&entry.name, problem.unwrap_or("is not UTF-8")),
             }
         }
@@ -159,12 +161,21 @@ impl<'a> Lister<'a> {
         Ok(listing)
     }
 
-    fn entry(&mut self, listing: &mut Listing, name: Arc<str>, kind: EntryKind, old: &[&Arc<Listing>], depth: usize) {
+    /// Adds one entry. A directory that cannot be read ends everything: which items lie below it is not known, so
+    /// going on would delete them.
+    fn entry(
+        &mut self,
+        listing: &mut Listing,
+        name: Arc<str>,
+        kind: EntryKind,
+        old: &[&Arc<Listing>],
+        depth: usize,
+    ) -> Result<(), Unreadable> {
         match kind {
-            EntryKind::Directory(tree) => self.folder(listing, name, tree, old, depth),
+            EntryKind::Directory(tree) => self.folder(listing, name, tree, old, depth)?,
             EntryKind::File { blob, executable } => self.file(listing, name, blob, executable),
-            EntryKind::Symlink(blob) => match self.snapshot.blob(blob, 4096) {
-                Ok(target) => listing.links.push((name, blob, String::from_utf8_lossy(&target).into_owned())),
+            EntryKind::Symlink(blob) => match self.snapshot.blob(blob, MOST_LINK_BYTES) {
+                Ok(target) => listing.links.push((name, String::from_utf8_lossy(&target).into_owned())),
                 Err(error) => listing.refuse_object(&name, &error),
             },
             EntryKind::Submodule => listing.refuse(
@@ -174,13 +185,21 @@ impl<'a> Lister<'a> {
                 "commit the files themselves; submodules are never fetched",
             ),
         }
+        Ok(())
     }
 
-    fn folder(&mut self, listing: &mut Listing, name: Arc<str>, tree: TreeId, old: &[&Arc<Listing>], depth: usize) {
+    fn folder(
+        &mut self,
+        listing: &mut Listing,
+        name: Arc<str>,
+        tree: TreeId,
+        old: &[&Arc<Listing>],
+        depth: usize,
+    ) -> Result<(), Unreadable> {
         if depth >= MOST_DEPTH {
             let message = format!("expected at most {MOST_DEPTH} directories inside each other, found more");
             listing.refuse(&name, FILE_COUNT, message, "move the files up");
-            return;
+            return Ok(());
         }
         let below = |listing: &&Arc<Listing>| {
             let at = listing.folders.binary_search_by(|(found, _)| found.as_ref().cmp(&name)).ok()?;
@@ -188,10 +207,9 @@ impl<'a> Lister<'a> {
         };
         let older: Vec<Arc<Listing>> = old.iter().filter_map(below).collect();
         let older: Vec<&Arc<Listing>> = older.iter().collect();
-        match self.directory(tree, &older, depth + 1, false) {
-            Ok(folder) => listing.folders.push((name, folder)),
-            Err(error) => listing.refuse_object(&name, &error),
-        }
+        let folder = self.directory(tree, &older, depth + 1, false)?;
+        listing.folders.push((name, folder));
+        Ok(())
     }
 
     fn file(&mut self, listing: &mut Listing, name: Arc<str>, blob: BlobId, executable: bool) {
@@ -208,7 +226,7 @@ impl<'a> Lister<'a> {
         if &*name == "manifest.json" && !listing.is_item {
             // What cannot be read is one that broke: it owns its directory all the same.
             let read = self.snapshot.blob(blob, manifest::text::MAX_BYTES);
-            listing.is_item = read.is_ok_and(|bytes| matches!(manifest::verdict_of_bytes(&bytes), Verdict::Item));
+            listing.is_item = read.map_or(true, |bytes| matches!(manifest::verdict_of_bytes(bytes), Verdict::Item));
         }
         listing.files.push(ListedFile { name, blob, size, executable });
     }
@@ -330,7 +348,7 @@ impl Collector<'_> {
                 refusal.help,
             );
         }
-        self.links.extend(listing.links.iter().map(|(name, _, target)| (join(path, name), target.clone())));
+        self.links.extend(listing.links.iter().map(|(name, target)| (join(path, name), target.clone())));
         for (name, folder) in &listing.folders {
             let path = join(path, name);
             if folder.is_item && (self.is_item)(&join(self.directory, &path)) {

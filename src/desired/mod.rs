@@ -3,11 +3,17 @@
 //! A commit is read through [`snapshot::Snapshot`], by id. Every problem belongs to one environment, one item or the
 //! policy: what is broken is named and keeps its last good state, everything else goes on.
 
+pub mod cache;
 pub mod ceiling;
 pub mod checksums;
+pub mod commit;
+pub mod content_paths;
 pub mod content_yaml;
+pub mod crosscheck;
 pub mod demands;
+pub mod environment_files;
 pub mod environments;
+pub mod item;
 pub mod json;
 pub mod layout;
 pub mod manifest;
@@ -20,12 +26,17 @@ pub mod snapshot;
 pub mod source_text;
 pub mod tree;
 pub mod unmanaged;
+pub mod walk;
 pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{BlobId, Diagnostic, Diagnostics, Digest, Environment, ImageRef, Item, ItemName, Place, Policy};
+pub use cache::Cache;
+pub use ceiling::Ceiling;
+pub use checksums::check_sums;
+pub use commit::read;
 use snapshot::Unreadable;
 
 /// An execution environment that a commit defines.
@@ -88,6 +99,17 @@ pub enum ReadError {
         "expected environments/ or content in the commit, found an empty directory; check --path and --ref, nothing was changed"
     )]
     Empty,
+    /// The operator's ceiling makes no sense.
+    #[error("the operator's configuration cannot be used; nothing was changed")]
+    Ceiling(#[from] ceiling::CeilingError),
+    /// Trees that repeat themselves without end, or nearly so.
+    #[error("expected at most {limit} directories in the commit, found more at {directory:?}; nothing was changed")]
+    TooMuch {
+        /// Where reading stopped, from the root of what is read.
+        directory: String,
+        /// How many are read at most.
+        limit: usize,
+    },
     /// A directory on the way to the items or environments cannot be read.
     #[error("cannot read the directory {directory:?} of the commit; nothing was changed")]
     Unreadable {

@@ -73,7 +73,7 @@ pub fn verdict(value: &Value) -> Verdict {
 }
 
 /// The same for bytes; what cannot be read is one of ours that broke.
-pub fn verdict_of_bytes(bytes: &[u8]) -> Verdict {
+pub fn verdict_of_bytes(bytes: Vec<u8>) -> Verdict {
     ManifestText::read(&Arc::from(""), bytes).map_or(Verdict::Item, |(_, value)| verdict(&value))
 }
 
@@ -103,7 +103,7 @@ pub type Keys<'k> = &'k [&'k str];
 
 /// One manifest, its item's files, and the problems found so far.
 pub struct Reader<'a> {
-    text: &'a ManifestText<'a>,
+    text: &'a ManifestText,
     value: &'a Value,
     files: &'a [FileEntry],
     problems: Vec<Diagnostic>,
@@ -302,7 +302,7 @@ pub struct Read {
 }
 
 /// Reads a manifest of an item whose files are `files`, sorted by path. `None` comes with at least one error.
-pub fn read(text: &ManifestText<'_>, value: &Value, files: &[FileEntry]) -> (Option<Read>, Vec<Diagnostic>) {
+pub fn read(text: &ManifestText, value: &Value, files: &[FileEntry]) -> (Option<Read>, Vec<Diagnostic>) {
     let mut reader = Reader { text, value, files, problems: Vec::new() };
     if !value.is_object() {
         let message = format!("expected the manifest to be an object, found {}", shown(value));

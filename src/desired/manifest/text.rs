@@ -20,34 +20,37 @@ pub const MAX_BYTES: u64 = 8 << 20;
 
 /// A manifest's text that was read successfully.
 #[derive(Debug)]
-pub struct ManifestText<'a> {
+pub struct ManifestText {
     file: Arc<str>,
-    text: &'a str,
+    whole: String,
     /// Bytes before the text in the file: 3 for a byte order mark, else 0.
     skipped: usize,
     /// Whether a key stands twice in one object; then the last one counts, and the search for a place cannot stop early.
     pub has_duplicates: bool,
 }
 
-impl<'a> ManifestText<'a> {
+impl ManifestText {
     /// Reads the text, and the value it holds. Of `packages` only what identifies a package is kept.
-    pub fn read(file: &Arc<str>, bytes: &'a [u8]) -> Result<(Self, Value), Fault> {
-        let (stripped, skipped) = bytes.strip_prefix(b"\xef\xbb\xbf").map_or((bytes, 0), |rest| (rest, 3));
-        let parsed = std::str::from_utf8(stripped).ok().map(|text| (text, parse(text)));
-        match parsed {
-            Some((text, Ok((value, has_duplicates)))) => {
-                Ok((Self { file: Arc::clone(file), text, skipped, has_duplicates }, value))
-            }
-            Some((_, Err(error))) => Err(syntax_fault(file, bytes, &error)),
-            None => Err(SourceText::decode(file, bytes, usize::MAX).err().unwrap_or_else(|| {
-                Diagnostic::error(SYNTAX, Place::file(Arc::clone(file)), "expected JSON in UTF-8").into()
-            })),
+    pub fn read(file: &Arc<str>, bytes: Vec<u8>) -> Result<(Self, Value), Fault> {
+        let skipped = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let whole = String::from_utf8(bytes).map_err(|error| {
+            let fault = SourceText::decode(file, error.as_bytes(), usize::MAX).err();
+            let plain = || Diagnostic::error(SYNTAX, Place::file(Arc::clone(file)), "expected JSON in UTF-8").into();
+            fault.unwrap_or_else(plain)
+        })?;
+        match parse(whole.get(skipped..).unwrap_or_default()) {
+            Ok((value, has_duplicates)) => Ok((Self { file: Arc::clone(file), whole, skipped, has_duplicates }, value)),
+            Err(error) => Err(syntax_fault(file, whole.as_bytes(), &error)),
         }
+    }
+
+    fn text(&self) -> &str {
+        self.whole.get(self.skipped..).unwrap_or_default()
     }
 
     /// The place of the value at a path of keys; `None` where nothing stands.
     pub fn place(&self, path: &[&str]) -> Option<Place> {
-        let mut scanner = Scanner { bytes: self.text.as_bytes(), at: 0 };
+        let mut scanner = Scanner { bytes: self.text().as_bytes(), at: 0 };
         let (start, end) = scanner.find(path, self.has_duplicates)?;
         Some(Place::at(Arc::clone(&self.file), self.span(start, end)))
     }
@@ -60,13 +63,13 @@ impl<'a> ManifestText<'a> {
 
     /// A problem with the value at a path, with the line it stands in.
     pub fn problem(&self, severity: Severity, code: crate::model::Code, path: &[&str], message: String) -> Diagnostic {
-        Diagnostic::new(severity, code, Some(self.nearest_place(path)), message).with_source(self.text)
+        Diagnostic::new(severity, code, Some(self.nearest_place(path)), message).with_source(self.text())
     }
 
     /// The keys that stand twice in one object, each with the place of its last occurrence.
     pub fn duplicates(&self) -> Vec<(String, Place)> {
         let mut found = Vec::new();
-        Scanner { bytes: self.text.as_bytes(), at: 0 }.duplicates(&mut found);
+        Scanner { bytes: self.text().as_bytes(), at: 0 }.duplicates(&mut found);
         let placed = found
             .into_iter()
             .map(|(key, start, end)| (key.into_owned(), Place::at(Arc::clone(&self.file), self.span(start, end))));
@@ -75,11 +78,11 @@ impl<'a> ManifestText<'a> {
 
     /// The line of a place, for a code frame.
     pub fn with_source(&self, diagnostic: Diagnostic) -> Diagnostic {
-        diagnostic.with_source(self.text)
+        diagnostic.with_source(self.text())
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
-        let before = self.text.get(..start).unwrap_or_default();
+        let before = self.text().get(..start).unwrap_or_default();
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -425,8 +428,8 @@ impl<'a> Scanner<'a> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (ManifestText<'_>, Value) {
-        ManifestText::read(&"m.json".into(), text.as_bytes()).unwrap()
+    fn read(text: &str) -> (ManifestText, Value) {
+        ManifestText::read(&"m.json".into(), text.into()).unwrap()
     }
 
     fn place(text: &str, path: &[&str]) -> String {
@@ -467,7 +470,7 @@ mod tests {
     #[test]
     fn what_is_no_json_says_where_and_why() {
         let fault = |bytes: &[u8]| {
-            let fault = ManifestText::read(&"m.json".into(), bytes).unwrap_err();
+            let fault = ManifestText::read(&"m.json".into(), bytes.to_vec()).unwrap_err();
             format!("{} {}: {}", fault.code, fault.place.unwrap(), fault.message)
         };
         assert_eq!(fault(b""), "E0301 m.json: expected JSON, found an empty file");

@@ -1,0 +1,55 @@
+//! A snapshot that counts what is read from it: the cost of a reading, without a clock.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wharf::desired::memory_snapshot::MemorySnapshot;
+use wharf::desired::snapshot::{Entry, Snapshot, Unreadable};
+use wharf::model::{BlobId, TreeId};
+
+/// Counts reads of directories and of contents.
+pub struct Counting {
+    inner: MemorySnapshot,
+    directories: AtomicUsize,
+    blobs: AtomicUsize,
+    sizes: AtomicUsize,
+}
+
+/// What was read: directories, contents, sizes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cost {
+    pub directories: usize,
+    pub blobs: usize,
+    pub sizes: usize,
+}
+
+impl Counting {
+    pub fn new(inner: MemorySnapshot) -> Self {
+        Self { inner, directories: AtomicUsize::new(0), blobs: AtomicUsize::new(0), sizes: AtomicUsize::new(0) }
+    }
+
+    pub fn cost(&self) -> Cost {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        Cost { directories: count(&self.directories), blobs: count(&self.blobs), sizes: count(&self.sizes) }
+    }
+}
+
+impl Snapshot for Counting {
+    fn root(&self) -> TreeId {
+        self.inner.root()
+    }
+
+    fn directory(&self, tree: TreeId) -> Result<Vec<Entry>, Unreadable> {
+        self.directories.fetch_add(1, Ordering::Relaxed);
+        self.inner.directory(tree)
+    }
+
+    fn blob(&self, blob: BlobId, limit: u64) -> Result<Vec<u8>, Unreadable> {
+        self.blobs.fetch_add(1, Ordering::Relaxed);
+        self.inner.blob(blob, limit)
+    }
+
+    fn size(&self, blob: BlobId) -> Result<u64, Unreadable> {
+        self.sizes.fetch_add(1, Ordering::Relaxed);
+        self.inner.size(blob)
+    }
+}
