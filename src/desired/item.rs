@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::content_yaml::{self, Placed};
-use super::layout::{Contents, UNREADABLE, join};
+use super::contents::Contents;
+use super::layout::{UNREADABLE, join};
 use super::manifest;
 use super::manifest::text::ManifestText;
 use super::package_files::PackageFiles;
@@ -114,7 +115,7 @@ impl<'a> Reading<'a> {
         let (manifest, r_packages) = manifest?;
         let (name, written) = (name?, written?);
         let settings = self.settings(&name, &manifest, &written);
-        let demands = self.demands(&manifest, &settings, &written);
+        let demands = demands(&manifest, &settings, &written);
         let reader = PackageFiles::new(self.context.snapshot, self.directory, &self.files);
         let (package_files, problems) = reader.read(&manifest, r_packages);
         self.problems.extend(problems);
@@ -197,13 +198,13 @@ impl<'a> Reading<'a> {
         self.problems.extend(self.context.rules.check(name, manifest.appmode, &settings, written, &otherwise));
         settings
     }
+}
 
-    /// The manifest's demands; the environment that the settings ask for counts where the manifest asks for none.
-    fn demands(&self, manifest: &Manifest, settings: &Settings, written: &Placed) -> Arc<Demands> {
-        let mut demands = manifest.demands.clone().with_setting(settings.environment.clone());
-        if manifest.demands.explicit.is_none() && demands.explicit.is_some() {
-            demands.explicit_place = written.places.get("environment").cloned();
-        }
-        Arc::new(demands)
+/// The manifest's demands; the environment that the settings ask for counts where the manifest asks for none.
+fn demands(manifest: &Manifest, settings: &Settings, written: &Placed) -> Arc<Demands> {
+    let mut demands = manifest.demands.clone().with_setting(settings.environment.clone());
+    if manifest.demands.explicit.is_none() && demands.explicit.is_some() {
+        demands.explicit_place = written.places.get("environment").cloned();
     }
+    Arc::new(demands)
 }

@@ -9,6 +9,7 @@ pub mod checksums;
 pub mod commit;
 pub mod content_paths;
 pub mod content_yaml;
+pub mod contents;
 pub mod crosscheck;
 pub mod demands;
 pub mod environment_files;

@@ -97,11 +97,13 @@ impl<'a> PackageFiles<'a> {
                 continue;
             }
             let Some(text) = self.text(&path, MOST_BYTES) else { continue };
-            let is_requirements = !path.ends_with(".toml") && !path.ends_with(".lock");
-            if is_requirements {
-                self.includes(&path, &text, &mut waiting);
-            } else if path == "pyproject.toml" || path.ends_with("/pyproject.toml") {
-                self.lock(&path.replace("pyproject.toml", "uv.lock"));
+            match path.rsplit_once('.') {
+                Some((_, "lock")) => {}
+                Some((stem, "toml")) => {
+                    let folder = stem.strip_suffix("pyproject").unwrap_or_default();
+                    self.lock(&format!("{folder}uv.lock"));
+                }
+                _ => self.includes(&path, &text, &mut waiting),
             }
             self.texts.insert(path, text);
             if self.texts.len() > MOST_INCLUDES {
@@ -120,14 +122,14 @@ impl<'a> PackageFiles<'a> {
             if let Some((target, column)) = include(line) {
                 match target_of(folder, target).filter(|target| super::manifest::has(self.files, target)) {
                     Some(found) => waiting.push(found),
-                    None => self.missing_include(path, text, target, Include { line: number, column, start }),
+                    None => self.missing_include(path, text, target, &Include { line: number, column, start }),
                 }
             }
             start += line.len() + 1;
         }
     }
 
-    fn missing_include(&mut self, path: &str, text: &str, target: &str, at: Include) {
+    fn missing_include(&mut self, path: &str, text: &str, target: &str, at: &Include) {
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let first = at.start + at.column;
         let span = Span {

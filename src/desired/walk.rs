@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::ReadError;
 use super::content_paths::ContentPaths;
+use super::contents;
 use super::item::{Found, Site};
 use super::layout::{self, Lister, Listing, MOST_DEPTH, UNREADABLE, bad_name, join, shown_name};
 use super::manifest::text::{MAX_BYTES, ManifestText};
@@ -212,7 +213,7 @@ fn item(context: &Context<'_>, visit: &Visit<'_>, manifest: Opened, node: &mut N
     let unreadable = |source| ReadError::Unreadable { directory: visit.path.to_owned(), source };
     let listing = listed.map_err(unreadable)?;
     let is_item = |directory: &str| context.paths.is_item(directory);
-    let mut contents = layout::contents(&listing, visit.path, &context.policy.limits, &is_item);
+    let mut contents = contents::contents(&listing, visit.path, &context.policy.limits, &is_item);
     let nested = std::mem::take(&mut contents.nested);
     node.listing = Some(listing);
     let Opened { blob, read } = manifest;

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod counting;
+mod documentation;
 mod items;
 mod mutation;
 mod problems;

@@ -32,8 +32,8 @@ fn an_empty_commit_is_an_error() {
 /// The tree of a path.
 fn tree_of(snapshot: &MemorySnapshot, path: &str) -> TreeId {
     path.split('/').fold(snapshot.root(), |tree, name| {
-        let entries = snapshot.directory(tree).unwrap();
-        let entry = entries.into_iter().find(|entry| entry.name == name.as_bytes()).unwrap();
+        let entries = snapshot.directory(tree).expect("a directory");
+        let entry = entries.into_iter().find(|entry| entry.name == name.as_bytes()).expect("an entry");
         match entry.kind {
             EntryKind::Directory(tree) => tree,
             _ => panic!("{name} is no directory"),

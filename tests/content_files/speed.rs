@@ -11,7 +11,7 @@ use super::support::{manifest, with_api};
 
 fn counted(builder: &MemorySnapshotBuilder, cache: &Cache) -> (Desired, Cost) {
     let snapshot = Counting::new(builder.build());
-    let desired = read(&snapshot, &Ceiling::default(), cache).unwrap();
+    let desired = read(&snapshot, &Ceiling::default(), cache).expect("it can be read");
     (desired, snapshot.cost())
 }
 
@@ -99,14 +99,14 @@ fn change() -> impl Strategy<Value = Change> {
 
 /// Directories inside each other, so that items come, split and go.
 fn directory(item: u8) -> &'static str {
-    ["content/a", "content/a/b", "content/a/b/c", "content/d", "content", "e"].get(usize::from(item)).unwrap()
+    ["content/a", "content/a/b", "content/a/b/c", "content/d", "content", "e"][usize::from(item)]
 }
 
 fn apply(builder: MemorySnapshotBuilder, change: &Change) -> MemorySnapshotBuilder {
     match change {
         Change::Write { item, file, text } => {
-            let name = ["app.py", "content.yaml", "index.html", "deep/x"].get(usize::from(*file)).unwrap();
-            let text = ["title: A\n", "import flask\n", "min_processes: 99\n"].get(usize::from(*text)).unwrap();
+            let name = ["app.py", "content.yaml", "index.html", "deep/x"][usize::from(*file)];
+            let text = ["title: A\n", "import flask\n", "min_processes: 99\n"][usize::from(*text)];
             builder.file(format!("{}/{name}", directory(*item)), text)
         }
         Change::Remove { item } => builder.without(directory(*item)),
@@ -122,7 +122,7 @@ fn apply(builder: MemorySnapshotBuilder, change: &Change) -> MemorySnapshotBuild
         }
         Change::Policy(kind) => {
             let text = ["", "defaults: {title: T}\n", "content: {paths: ['**']}\n", "limits: {file_count: 2}\n"];
-            builder.file("wharf.yaml", text.get(usize::from(*kind)).unwrap())
+            builder.file("wharf.yaml", text[usize::from(*kind)])
         }
     }
 }

@@ -55,7 +55,7 @@ fn item(directory: PathBuf) -> OnDisk {
     let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
     let file: Arc<str> = format!("content/{name}/manifest.json").into();
     let bytes = fs::read(directory.join("manifest.json")).unwrap();
-    let (text, value) = ManifestText::read(&file, &bytes).unwrap();
+    let (text, value) = ManifestText::read(&file, bytes.clone()).unwrap();
     let entries: Vec<FileEntry> = files(&directory)
         .into_iter()
         .map(|(path, bytes)| FileEntry { path: path.into(), blob: MemorySnapshot::blob_id(&bytes), executable: false })
