@@ -14,6 +14,7 @@ pub mod crosscheck;
 pub mod demands;
 pub mod environment_files;
 pub mod environments;
+pub mod glob;
 pub mod item;
 pub mod json;
 pub mod layout;

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use globset::GlobBuilder;
-
 use super::content_yaml;
+use super::glob::Glob;
 use super::reading::{Codes, Reading, Unknown};
 use super::source_text::SourceText;
 use super::tree::Node;
@@ -34,6 +33,9 @@ const NO_DEFAULT: Code = Code::new("E0507");
 
 /// An unknown setting of a policy is an error, however it is spelt: to ignore a rule would be to break it.
 const CODES: Codes = Codes { kind: KIND, repeated: REPEATED, unknown: UNKNOWN, ignored: IGNORED };
+
+/// The most rules in one list.
+const MOST_RULES: usize = 1_000;
 
 const FIELDS: [&str; 19] = [
     "matching",
@@ -305,7 +307,7 @@ impl PolicyReader<'_> {
 
     fn secrets(&mut self, node: &Node) {
         let Some(allow) = self.map(node, "secrets", &["allow"]).and_then(|node| node.get("allow")) else { return };
-        for rule in self.reading.list(allow, "`secrets.allow`") {
+        for rule in self.rules(allow, "secrets.allow") {
             if self.map(rule, "secrets.allow", &["items", "names"]).is_none() {
                 continue;
             }
@@ -362,9 +364,20 @@ impl PolicyReader<'_> {
             .collect()
     }
 
+    /// The elements of a list of rules. Each rule costs time for each thing it is asked about, so there is a limit.
+    fn rules<'n>(&mut self, node: &'n Node, name: &str) -> &'n [Node] {
+        let rules = self.reading.list(node, &format!("`{name}`"));
+        if rules.len() <= MOST_RULES {
+            return rules;
+        }
+        let message = format!("expected at most {MOST_RULES} elements in `{name}`, found {}", rules.len());
+        self.reading.error(&FORM, node.span, message, "say the same in fewer globs");
+        &[]
+    }
+
     fn globs(&mut self, node: &Node, name: &str) -> Vec<String> {
         let mut globs = Vec::new();
-        for item in self.reading.list(node, &format!("`{name}`")) {
+        for item in self.rules(node, name) {
             if let Some(glob) = self.glob(item, name) {
                 self.place(format!("{name}.{}", globs.len()), item);
                 globs.push(glob);
@@ -377,9 +390,8 @@ impl PolicyReader<'_> {
     fn glob(&mut self, node: &Node, name: &str) -> Option<String> {
         let text = self.reading.text(node, &format!("an element of `{name}`"))?;
         let outside = text.starts_with('/') || text.split('/').any(|part| part == "..");
-        let problem = match GlobBuilder::new(text).literal_separator(true).build() {
-            Err(error) => error.kind().to_string(),
-            Ok(_) if text.is_empty() => "it is empty".to_owned(),
+        let problem = match Glob::new(text) {
+            Err(error) => error.to_string(),
             Ok(_) if outside => "it leaves the repository".to_owned(),
             Ok(_) => return Some(text.to_owned()),
         };

@@ -3,7 +3,7 @@
 //! Files from the repository become a [`Node`] tree built from the parser's events, because deserializing decides types
 //! too early: `3.10` becomes the number 3.1 wherever serde buffers a value, and the first problem ends the reading.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -123,6 +123,8 @@ struct Builder<'a> {
     aliases: usize,
     repeated: usize,
     repeated_bytes: usize,
+    /// Values kept for aliases; anchors inside each other keep theirs again.
+    kept: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -134,7 +136,7 @@ impl<'a> Builder<'a> {
         options.set_emit_comments(false);
         let events = Parser::new_from_str_with_options(text, options);
         let anchors = HashMap::new();
-        Self { source, shift, events, anchors, nodes: 0, aliases: 0, repeated: 0, repeated_bytes: 0 }
+        Self { source, shift, events, anchors, nodes: 0, aliases: 0, repeated: 0, repeated_bytes: 0, kept: 0 }
     }
 
     fn documents(mut self) -> Result<Vec<Node>, Fault> {
@@ -171,19 +173,20 @@ impl<'a> Builder<'a> {
                 let style = self.style(style, tag.as_deref(), range)?;
                 let null = style == Style::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let value = if null { Value::Null } else { Value::Scalar { text: text.into_owned(), style } };
-                Ok(self.anchored(anchor, Node { value, span: self.span(range) }))
+                let span = self.span(range);
+                self.anchored(anchor, Node { value, span })
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.deeper(depth, range)?;
                 self.style(ScalarStyle::Plain, tag.as_deref(), range)?;
                 let node = self.sequence(range, depth + 1)?;
-                Ok(self.anchored(anchor, node))
+                self.anchored(anchor, node)
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.deeper(depth, range)?;
                 self.style(ScalarStyle::Plain, tag.as_deref(), range)?;
                 let node = self.mapping(range, depth + 1)?;
-                Ok(self.anchored(anchor, node))
+                self.anchored(anchor, node)
             }
             _ => Err(self.fault(SYNTAX, self.span(range), "expected a value")),
         }
@@ -235,6 +238,10 @@ impl<'a> Builder<'a> {
 
     /// `<<: *base`, which Helm and most tools read: what the map does not say itself is taken from the base.
     fn merge(&self, entries: &mut Vec<(Key, Node)>, merged: Vec<Node>) -> Result<(), Fault> {
+        if merged.is_empty() {
+            return Ok(());
+        }
+        let mut known: HashSet<String> = entries.iter().map(|(key, _)| key.text.clone()).collect();
         for base in merged {
             let bases = if let Value::Sequence(bases) = base.value { bases } else { vec![base] };
             for base in bases {
@@ -245,11 +252,7 @@ impl<'a> Builder<'a> {
                         "expected a map to merge after <<:, found something else",
                     ));
                 };
-                let own: Vec<_> = inherited
-                    .into_iter()
-                    .filter(|(key, _)| !entries.iter().any(|(known, _)| known.text == key.text))
-                    .collect();
-                entries.extend(own);
+                entries.extend(inherited.into_iter().filter(|(key, _)| known.insert(key.text.clone())));
             }
         }
         Ok(())
@@ -279,12 +282,16 @@ impl<'a> Builder<'a> {
     }
 
     /// Remembers a complete value that has an anchor (0 is none).
-    fn anchored(&mut self, anchor: usize, node: Node) -> Node {
+    fn anchored(&mut self, anchor: usize, node: Node) -> Result<Node, Fault> {
         if anchor > 0 {
-            let copy = Anchored { nodes: node.weight().nodes, node: node.clone() };
-            self.anchors.insert(anchor, copy);
+            let nodes = node.weight().nodes;
+            self.kept += nodes;
+            if self.kept > MAX_NODES {
+                return Err(self.fault(TOO_MANY, node.span, "expected few anchors inside each other, found many"));
+            }
+            self.anchors.insert(anchor, Anchored { nodes, node: node.clone() });
         }
-        node
+        Ok(node)
     }
 
     /// YAML's own tags say what we decide by field; `!!str` is a way to quote. Others belong to some application.

@@ -180,6 +180,35 @@ fn a_byte_order_mark_and_crlf_change_nothing() {
     }
 }
 
+/// Files as large as is read, built so that a careless reading costs the square of their size, in time or in memory.
+/// The deadline is generous, for an unoptimised build on a busy machine.
+#[test]
+fn large_hostile_files_are_read_or_refused_soon() {
+    let entry = |name: String, more: String| format!("- {{name: a/{name}, r: {{installations: [{more}]}}");
+    let installed = || "{version: 4.4.1, path: /R}".to_owned();
+    let redirected = |n: usize| entry(format!("b{n}"), installed()) + &format!(", redirect: {{to: a/b{}}}}}", n + 1);
+    let chain = (0..6_000).map(redirected).collect::<Vec<_>>().join("\n");
+    let versions: Vec<_> = (0..25_000).map(|n| format!("{{version: 4.4.{n}, path: /R{n}}}")).collect();
+    let anchors = (0..60).fold(vec!["a"; 100_000].join(","), |inner, n| format!("&x{n} [{inner}]"));
+    let keys = |from: usize| (from..from + 40_000).map(|n| format!("k{n}: 1")).collect::<Vec<_>>().join(", ");
+    let files = [
+        chain,
+        entry("b".to_owned(), versions.join(", ")) + "}\n",
+        anchors,
+        format!("{{{}, <<: {{{}}}}}", keys(0), keys(50_000)),
+        format!("- name: a\n  '{}': 1", "k".repeat(1_000_000)),
+        "- [".to_owned() + &"a: ,".repeat(80_000),
+    ];
+    let start = std::time::Instant::now();
+    for text in &files {
+        check("a.yaml", text.as_bytes());
+        check("a.json", text.as_bytes());
+    }
+    check("a.json", format!("[{}]", vec!["{\"name\": \"a\"}"; 60_000].join(",")).as_bytes());
+    assert!(start.elapsed() < std::time::Duration::from_mins(1), "took {:?}", start.elapsed());
+    println!("{} files took {:?}", files.len(), start.elapsed());
+}
+
 /// Real files of the world, when somebody has collected some: each is read, or refused with a reason.
 #[test]
 fn a_corpus_is_read_or_refused_with_a_reason() {

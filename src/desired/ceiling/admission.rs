@@ -1,23 +1,22 @@
 //! Which environments are admitted: images, digests and volume mounts against policy and ceiling, globs compiled once.
 
-use globset::GlobMatcher;
-
-use super::{Ceiling, VolumeRule, compile};
+use super::{Ceiling, VolumeRule};
 use crate::desired::environments::{Entry, Environments, FORBIDDEN_IMAGE, FORBIDDEN_MOUNT, WITHOUT_DIGEST};
+use crate::desired::glob::{Glob, GlobError};
 use crate::model::{Diagnostic, ImageRef, MountSource, Policy, VolumeMount};
 
 /// A ceiling that makes no sense. The operator's configuration is at fault, so nothing starts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CeilingError {
     /// A glob cannot be read.
-    #[error("expected a glob in ceiling.{setting}, found {found:?}: {problem}; correct it in the configuration")]
+    #[error("expected a glob in ceiling.{setting}, found {found:?}; correct it in the configuration")]
     Glob {
         /// The setting it stands in.
         setting: &'static str,
         /// The glob.
         found: String,
         /// What is wrong with it.
-        problem: String,
+        source: GlobError,
     },
     /// A volume rule that says nothing, or two things.
     #[error(
@@ -39,15 +38,15 @@ struct VolumeMatcher {
 
 #[derive(Debug)]
 enum SourceMatcher {
-    Pvc(GlobMatcher),
-    Nfs { host: GlobMatcher, path: GlobMatcher },
+    Pvc(Glob),
+    Nfs { host: Glob, path: Glob },
 }
 
 /// The rules for environments.
 #[derive(Debug)]
 pub struct Admission {
     /// `None` allows all.
-    images: Option<Vec<GlobMatcher>>,
+    images: Option<Vec<Glob>>,
     allowed: String,
     require_digest: bool,
     volumes: Vec<VolumeMatcher>,
@@ -145,12 +144,8 @@ impl VolumeMatcher {
     }
 }
 
-fn glob(setting: &'static str, found: &str) -> Result<GlobMatcher, CeilingError> {
-    compile(found).map_err(|error| CeilingError::Glob {
-        setting,
-        found: found.to_owned(),
-        problem: error.kind().to_string(),
-    })
+fn glob(setting: &'static str, found: &str) -> Result<Glob, CeilingError> {
+    Glob::new(found).map_err(|source| CeilingError::Glob { setting, found: found.to_owned(), source })
 }
 
 fn describe(mount: &VolumeMount) -> String {

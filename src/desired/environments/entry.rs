@@ -1,6 +1,6 @@
 //! One entry of an environment file: every field with its rule (formats.md, "Environment files"). Mounts: `mounts`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{BrokenEntry, Entry, codes, mounts};
 use crate::desired::reading::{Reading, Unknown};
@@ -157,6 +157,8 @@ fn installations(reading: &mut Reading<'_>, node: &Node) -> BTreeMap<Language, V
 
 fn language_installations(reading: &mut Reading<'_>, list: &Node, language: Language) -> Vec<Installation> {
     let mut all: Vec<Installation> = Vec::new();
+    let mut versions = HashSet::new();
+    let mut paths = HashSet::new();
     for node in reading.list(list, &format!("`{}.installations`", language.key())) {
         let what = format!("an installation of {language}");
         if reading.map(node, &what, &["version", "path"], Unknown::Ignored).is_none() {
@@ -166,11 +168,8 @@ fn language_installations(reading: &mut Reading<'_>, list: &Node, language: Lang
         let version = version.and_then(|node| version_of(reading, node, language));
         let path = path.and_then(|node| absolute_path(reading, node, "`path`"));
         let Some((version, path)) = version.zip(path) else { continue };
-        if let Some(same) = all.iter().find(|known| known.version == version || known.path == path) {
-            let message = format!(
-                "expected every installation of {language} once, found {} at {} again",
-                same.version, same.path
-            );
+        if !versions.insert(version.clone()) || !paths.insert(path.clone()) {
+            let message = format!("expected every installation of {language} once, found {version} or {path} again");
             let help = "one version has one path, and one path one version; remove one of the two";
             reading.error(&codes::SAME_INSTALLATION, node.span, message, help);
             continue;

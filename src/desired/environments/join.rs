@@ -101,12 +101,14 @@ fn redirects(all: &mut Environments) {
         .iter()
         .filter_map(|(name, entry)| Some((name.clone(), entry.environment.redirect.as_ref()?.to.clone())))
         .collect();
+    let circles = circles(&next);
     for (name, to) in &next {
         let Some(entry) = all.entries.get(name) else { continue };
         let problem = if !known.contains(to) {
             let message = format!("expected the redirect to lead to an image that a file defines, found {to}");
             entry.error(&codes::NO_SUCCESSOR, message, "define that image, or correct `redirect.to`")
-        } else if let Some(steps) = steps_back(name, &next) {
+        } else if let Some(steps) = circles.get(name) {
+            let steps = if *steps == 1 { "one step".to_owned() } else { format!("{steps} steps") };
             let message = format!("expected the redirect to end somewhere, found that it leads back here in {steps}");
             entry.error(&codes::CYCLE, message, "remove the redirect of the image that should be used")
         } else {
@@ -116,14 +118,25 @@ fn redirects(all: &mut Environments) {
     }
 }
 
-/// How a chain of redirects comes back to where it starts; `None` if it does not.
-fn steps_back(start: &ImageRef, next: &BTreeMap<ImageRef, ImageRef>) -> Option<String> {
-    let mut at = next.get(start)?;
-    for steps in 1..=next.len() {
-        if at == start {
-            return Some(if steps == 1 { "one step".to_owned() } else { format!("{steps} steps") });
+/// The images whose redirects lead back to them, and in how many steps. Every image is walked over once.
+fn circles(next: &BTreeMap<ImageRef, ImageRef>) -> BTreeMap<&ImageRef, usize> {
+    let mut circles = BTreeMap::new();
+    let mut walked: BTreeSet<&ImageRef> = BTreeSet::new();
+    for start in next.keys() {
+        let mut way: Vec<&ImageRef> = Vec::new();
+        let mut positions: BTreeMap<&ImageRef, usize> = BTreeMap::new();
+        let mut at = start;
+        while walked.insert(at) {
+            positions.insert(at, way.len());
+            way.push(at);
+            let Some(to) = next.get(at) else { break };
+            at = to;
         }
-        at = next.get(at)?;
+        // Where the walk ended on an image of its own way, that image and all after it go round.
+        let round = positions.get(at).and_then(|first| way.get(*first..)).filter(|_| next.contains_key(at));
+        for name in round.unwrap_or_default() {
+            circles.insert(*name, round.map_or(0, <[_]>::len));
+        }
     }
-    None
+    circles
 }

@@ -1,5 +1,7 @@
 //! Volume mounts of an entry, as Connect's API has them. Whether the operator allows them: `ceiling`.
 
+use std::collections::HashSet;
+
 use super::codes;
 use super::entry::{absolute_path, filled, required};
 use crate::desired::reading::{Reading, Unknown};
@@ -19,9 +21,10 @@ enum VolumeType {
 /// Reads `volume_mounts`.
 pub(super) fn read(reading: &mut Reading<'_>, list: &Node) -> Vec<VolumeMount> {
     let mut all: Vec<VolumeMount> = Vec::new();
+    let mut paths = HashSet::new();
     for node in reading.list(list, "`volume_mounts`") {
         let Some(mount) = mount(reading, node) else { continue };
-        if all.iter().any(|known| known.path == mount.path) {
+        if !paths.insert(mount.path.clone()) {
             let message = format!("expected one volume at {}, found a second", quoted(&mount.path));
             reading.error(&codes::MOUNT, node.span, message, "give each mount a `target.path` of its own");
             continue;
