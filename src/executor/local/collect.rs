@@ -8,11 +8,11 @@ use std::time::SystemTime;
 
 use super::Inner;
 use super::files::{blocking, is_leftover, names_in, remove_tree, storage};
-use super::layout::{COMPLETE_FILE, LOG_FILES, Layout, check_component, parse_result_name};
-use super::world::Life;
+use super::layout::{Layout, check_component, parse_result_name};
 use crate::executor::{ExecutorError, Garbage, LogPiece, LogRequest};
 use crate::model::Slug;
 use crate::plan::{BundleId, ExecutorView, ObservedJob, PackageKey, Revision, Slot, Target};
+use crate::session::{LOG_FILE, OLD_LOG_FILE, is_complete};
 
 /// A piece of a log is no larger, whatever is asked for.
 const MAX_PIECE: u64 = 1 << 20;
@@ -28,6 +28,11 @@ impl Inner {
             Garbage::Job(name) => {
                 check_component(name.as_str())?;
                 let _guard = self.locks.of(name.as_str()).await;
+                let intent = self.world().job(name).map(|known| Arc::clone(&known.intent));
+                if let Some(intent) = intent {
+                    // It told its end; the process may still be about to go.
+                    self.end_session(&intent).await?;
+                }
                 return self.forget(name).await;
             }
             Garbage::Bundle(slug, id) => self.layout.bundle(slug, id),
@@ -108,8 +113,8 @@ impl Inner {
     /// Looks again whether a package environment is whole.
     pub(super) async fn refresh_environment(&self, key: Option<&PackageKey>) {
         let Some(key) = key else { return };
-        let path = self.layout.environment(key).join(COMPLETE_FILE);
-        if blocking(move || Ok(path.exists())).await.unwrap_or(false) {
+        let path = self.layout.environment(key);
+        if blocking(move || Ok(is_complete(&path))).await.unwrap_or(false) {
             self.world().change_view(|view| {
                 view.package_environments.insert(key.clone());
             });
@@ -123,7 +128,7 @@ impl Inner {
         let (directory, ended) = {
             let world = self.world();
             match world.job(&job.name).filter(|known| known.intent.uid == job.uid) {
-                Some(known) => (self.layout.job(&job.name), matches!(known.life, Life::Ended | Life::Lost(_))),
+                Some(known) => (self.layout.job(&job.name), known.is_over()),
                 None => (self.layout.stopped_job(&job.uid), true),
             }
         };
@@ -153,7 +158,7 @@ pub(super) fn inventory(layout: &Layout) -> Result<ExecutorView, ExecutorError> 
     }
     for name in names_in(&layout.environments())? {
         let key = name.parse::<PackageKey>().ok();
-        view.package_environments.extend(key.filter(|key| layout.environment(key).join(COMPLETE_FILE).exists()));
+        view.package_environments.extend(key.filter(|key| is_complete(&layout.environment(key))));
     }
     Ok(view)
 }
@@ -186,7 +191,7 @@ fn by_age<T>(directory: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<
 /// Reads on from an offset that counts through the former part of the log into the present one. When the former part is
 /// dropped, offsets beyond what is there begin again with the present part.
 fn read_log(directory: &Path, request: LogRequest, ended: bool) -> io::Result<LogPiece> {
-    let [mut former, mut present] = [open(&directory.join(LOG_FILES[0]))?, open(&directory.join(LOG_FILES[1]))?];
+    let [mut former, mut present] = [open(&directory.join(OLD_LOG_FILE))?, open(&directory.join(LOG_FILE))?];
     let length = |file: &Option<File>| file.as_ref().map_or(Ok(0), |file| file.metadata().map(|about| about.len()));
     let (first, second) = (length(&former)?, length(&present)?);
     let offset = if request.offset > first + second { first } else { request.offset };

@@ -9,14 +9,10 @@ use crate::executor::ExecutorError;
 use crate::model::{ImageRef, Slug};
 use crate::plan::{BundleId, JobName, PackageKey, Revision, Slot, Uid};
 
-/// A job's log and its former part, as the table in `session/protocol.rs` names them.
-pub(super) const LOG_FILES: [&str; 2] = ["log.1", "log"];
 /// What a session prints about itself before it has a log; held locked for as long as the session lives.
 pub(super) const SESSION_LOG: &str = "session.log";
 /// What the executor knows of a job.
 pub(super) const INTENT_FILE: &str = "intent.json";
-/// Written last into a package environment.
-pub(super) const COMPLETE_FILE: &str = "complete.json";
 /// The link to the result that is shown.
 pub(super) const CURRENT_LINK: &str = "current";
 
@@ -99,10 +95,18 @@ impl Layout {
         self.services().join(format!("{slug}.json"))
     }
 
-    /// The directories that must be there.
-    pub fn directories(&self) -> [PathBuf; 7] {
-        let cache = self.root.join("cache");
-        [self.apps(), self.jobs(), self.stopped(), self.environments(), cache, self.results(), self.services()]
+    /// The directories that must be there, and their modes: content that is another user reads package environments,
+    /// writes into the cache and passes through to its job; everything else reaches it through its session.
+    pub fn directories(&self) -> [(PathBuf, u32); 7] {
+        [
+            (self.apps(), 0o700),
+            (self.jobs(), 0o711),
+            (self.stopped(), 0o700),
+            (self.environments(), 0o755),
+            (self.root.join("cache"), 0o755),
+            (self.results(), 0o700),
+            (self.services(), 0o700),
+        ]
     }
 }
 

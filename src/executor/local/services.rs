@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ use crate::session::protocol::Backends;
 
 /// How long a forwarder may take to listen.
 const LISTEN_DEADLINE: Duration = Duration::from_secs(20);
+/// How many forwarders are started at once.
+const FORWARDERS_AT_ONCE: usize = 8;
 /// How many ports are tried when each turns out to be taken.
 const PORT_TRIES: u32 = 16;
 /// A forwarder that lived shorter is restarted with a delay, so that a broken one does not keep the host busy.
@@ -244,13 +247,23 @@ impl Inner {
     pub(super) async fn resume_forwarders(self: &Arc<Self>) {
         let services: Vec<StoredService> =
             self.world().services.values().filter(|service| service.needs_forwarder()).cloned().collect();
-        for service in services {
-            let _guard = self.locks.of(&service_lock(&service.slug)).await;
-            let runs = self.world().job(&forwarder_name(&service.slug)).is_some_and(|known| known.life == Life::Alive);
-            let item = service.item.clone();
-            if !runs && let Err(error) = self.answer(service).await {
-                tracing::error!(%item, %error, "the item's address does not answer");
-            }
+        // Side by side: after a reboot there is one for every item.
+        futures::stream::iter(services)
+            .for_each_concurrent(FORWARDERS_AT_ONCE, |service| self.resume_forwarder(service))
+            .await;
+    }
+
+    async fn resume_forwarder(self: &Arc<Self>, service: StoredService) {
+        let _guard = self.locks.of(&service_lock(&service.slug)).await;
+        let runs = self.world().job(&forwarder_name(&service.slug)).is_some_and(|known| known.life == Life::Alive);
+        if runs {
+            // Which processes are ready may have changed while nobody listened.
+            self.refresh_backends(&service.slug).await;
+            return;
+        }
+        let item = service.item.clone();
+        if let Err(error) = self.answer(service).await {
+            tracing::error!(%item, %error, "the item's address does not answer");
         }
     }
 

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
 
 use super::config::{LocalConfig, Purpose};
-use super::files::{clear_leftovers, make_directory, names_in, read_json, storage, sync_directory, write_json};
+use super::files::{
+    clear_leftovers, make_directory, names_in, read_json, remove_tree, storage, sync_directory, write_json,
+};
 use super::layout::Layout;
 use crate::executor::ExecutorError;
 
@@ -27,7 +30,7 @@ pub(super) fn open(layout: &Layout, config: &LocalConfig) -> Result<Option<File>
     if config.purpose == Purpose::Observe {
         return Ok(None);
     }
-    // Content that is another user passes through; files that are nobody else's business have modes of their own.
+    // Content that is another user passes through; what it must not read is closed further below.
     let mode = if nix::unistd::geteuid().is_root() { 0o755 } else { 0o700 };
     make_directory(layout.root(), mode)?;
     if !known {
@@ -36,8 +39,8 @@ pub(super) fn open(layout: &Layout, config: &LocalConfig) -> Result<Option<File>
     }
     let lock = take_lock(layout)?;
     check_writable(layout)?;
-    for directory in layout.directories() {
-        make_directory(&directory, if directory == layout.stopped() { 0o700 } else { mode })?;
+    for (directory, mode) in layout.directories() {
+        make_directory(&directory, mode)?;
     }
     sync_directory(layout.root())?;
     clear(layout)?;
@@ -99,7 +102,7 @@ fn check_writable(layout: &Layout) -> Result<(), ExecutorError> {
 /// Removes temporary files and directories.
 fn clear(layout: &Layout) -> Result<(), ExecutorError> {
     clear_leftovers(layout.root())?;
-    for directory in layout.directories() {
+    for (directory, _) in layout.directories() {
         clear_leftovers(&directory)?;
     }
     for shared in [layout.apps(), layout.results()] {
@@ -107,13 +110,26 @@ fn clear(layout: &Layout) -> Result<(), ExecutorError> {
             clear_leftovers(&shared.join(slug))?;
         }
     }
+    for slug in names_in(&layout.results())? {
+        clear_half_results(&layout.results().join(slug))?;
+    }
+    Ok(())
+}
+
+/// Removes results that a session was copying when it was killed: `.<result>.<process id>`. One whose session lives is
+/// still being copied.
+fn clear_half_results(directory: &Path) -> Result<(), ExecutorError> {
+    for name in names_in(directory)?.into_iter().filter(|name| name.starts_with('.')) {
+        let process = name.rsplit('.').next().and_then(|number| number.parse().ok());
+        if process.is_some_and(|process| crate::session::start_ticks(process).is_none()) {
+            remove_tree(&directory.join(name))?;
+        }
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn config(root: &Path, instance: &str) -> LocalConfig {
@@ -162,7 +178,13 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let (root, layout) = (parent.path(), Layout::new(parent.path()));
         drop(open(&layout, &config(root, "blue")).unwrap());
-        for half in ["jobs/run-a.tmp", "apps/hello/0123.x.tmp", "results/hello/0123.x.tmp", "python/0123.x.tmp"] {
+        for half in [
+            "jobs/run-a.tmp",
+            "apps/hello/0123.x.tmp",
+            "results/hello/0123.x.tmp",
+            "results/hello/.0123-first.999999999",
+            "python/0123.x.tmp",
+        ] {
             fs::create_dir_all(root.join(half)).unwrap();
         }
         drop(open(&layout, &config(root, "blue")).unwrap());

@@ -62,8 +62,18 @@ impl Known {
     }
 
     /// Whether it uses or may come to use what its intent names.
-    pub const fn is_live(&self) -> bool {
-        matches!(self.life, Life::Unstarted | Life::Queued | Life::Alive)
+    pub fn is_live(&self) -> bool {
+        matches!(self.life, Life::Unstarted | Life::Queued | Life::Alive) && !self.said_how_it_ended()
+    }
+
+    /// Whether its session told its end; the process follows within milliseconds.
+    pub fn said_how_it_ended(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.exit.is_some())
+    }
+
+    /// Whether nothing more will be in its log.
+    pub fn is_over(&self) -> bool {
+        matches!(self.life, Life::Ended | Life::Lost(_)) || self.said_how_it_ended()
     }
 
     /// Whether a forwarder listens.
@@ -140,7 +150,8 @@ impl Known {
         let state = self.state.as_ref();
         let time = |ms: u64| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok();
         let lost = if let Life::Lost(lost) = &self.life { Some(lost.at) } else { None };
-        let alive = self.life == Life::Alive;
+        // Once it said how it ended, its process is as good as gone.
+        let alive = self.life == Life::Alive && !self.said_how_it_ended();
         Some(ObservedJob {
             name: intent.name.clone(),
             uid: intent.uid.clone(),
