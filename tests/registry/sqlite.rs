@@ -1,5 +1,6 @@
 //! What only a database in a file can suffer: edits, strangers, kills, disks. The rest is the conformance suite's.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -279,7 +280,7 @@ async fn writes_until_it_is_killed() {
 #[tokio::test]
 async fn what_was_committed_outlives_kill_9() {
     let directory = tempfile::tempdir().unwrap();
-    let mut committed = 0;
+    let mut committed = BTreeSet::new();
     for _ in 0..4 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "--nocapture", "sqlite::writes_until_it_is_killed"])
@@ -287,23 +288,28 @@ async fn what_was_committed_outlives_kill_9() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let number = |line: &str| line.rsplit_once("committed ").and_then(|(_, number)| number.parse::<usize>().ok());
-        let first = lines.by_ref().find_map(|line| number(&line.unwrap())).expect("the child writes");
-        let seen = lines.by_ref().filter_map(|line| number(&line.unwrap())).find(|number| *number >= first + 20);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut numbers =
+            lines.filter_map(|line| line.unwrap_or_default().rsplit_once("committed ")?.1.parse::<i64>().ok()).fuse();
+        let before = committed.len();
+        committed.extend(numbers.by_ref().take(20));
         child.kill().unwrap();
         child.wait().unwrap();
         // what it said between our decision and its end counts too
-        let last = lines.filter_map(|line| number(&line.unwrap_or_default())).last();
-        committed = committed.max(last.or(seen).expect("the child goes on writing") + 1);
+        committed.extend(numbers);
+        assert!(committed.len() >= before + 20, "the child ended by itself");
 
         let registry = open(directory.path()).await;
         let view = registry.view().await.unwrap();
-        let verified = registry.verify().await.unwrap();
-        assert_eq!(verified.broken, None);
-        assert!(view.contents.len() >= committed, "{} of {committed} records", view.contents.len());
-        assert!(view.memory.suspended.len() >= committed);
-        assert!(verified.entries >= committed as u64);
         assert!(view.unreadable.is_empty());
+        assert_eq!(registry.verify().await.unwrap().broken, None);
+        let history = registry.history(u32::MAX).await.unwrap();
+        let recorded: BTreeSet<&str> = history.iter().map(|recorded| recorded.entry.plan.as_str()).collect();
+        for number in &committed {
+            let item = name(&format!("item/{number}"));
+            assert!(view.contents.contains_key(&item), "{item} is lost");
+            assert!(view.memory.suspended.contains(&item), "the suspension of {item} is lost");
+            assert!(recorded.contains(number.to_string().as_str()), "history entry {number} is lost");
+        }
     }
 }

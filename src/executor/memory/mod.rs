@@ -90,7 +90,7 @@ impl MemoryExecutor {
 
     /// Every job that is there, by its name.
     pub fn jobs(&self) -> Vec<ObservedJob> {
-        self.lock().jobs()
+        self.lock().observed_jobs().cloned().collect()
     }
 
     /// Every job that was ever started, in the order of the starts.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::world::World;
 use crate::executor::Garbage;
-use crate::plan::{JobName, JobSpec, Phase, Role, ServiceSpec, Target, Uid};
+use crate::plan::{JobName, JobSpec, ObservedJob, Phase, Role, ServiceSpec, Target, Uid};
 
 /// What must never happen, whatever fails and restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,18 +73,15 @@ impl World {
         if gone_well && needless {
             self.broken(Law::EndsOnce, format!("{} was started again and had succeeded", job.name));
         }
-        let alive = self.jobs().into_iter().filter(|other| other.phase.is_active());
-        let key = |job: &JobSpec| job.content.packages.as_ref().map(|packages| packages.key.clone());
+        let alive = |other: &&ObservedJob| other.phase.is_active();
         let rivals: Vec<JobName> = if job.role == Role::Build {
-            alive
-                .filter(|other| other.role == Role::Build && self.spec(&other.name).and_then(key) == key(job))
-                .map(|other| other.name)
-                .collect()
+            let builds = job.content.packages.as_ref().and_then(|packages| self.view.builds.get(&packages.key));
+            builds.into_iter().flatten().filter(alive).map(|other| other.name.clone()).collect()
         } else {
-            let same = |other: &crate::plan::ObservedJob| {
-                (&other.item, other.role, &other.revision, other.slot) == (&job.item, job.role, &job.revision, job.slot)
-            };
-            alive.filter(same).map(|other| other.name).collect()
+            let jobs = self.view.items.get(&job.slug).into_iter().flat_map(|item| item.jobs.values());
+            let same =
+                |other: &&ObservedJob| (other.role, &other.revision, other.slot) == (job.role, &job.revision, job.slot);
+            jobs.filter(same).filter(alive).map(|other| other.name.clone()).collect()
         };
         let law = if job.role == Role::Build { Law::OneBuildAtOnce } else { Law::OneJobAtOnce };
         for rival in rivals {
@@ -121,8 +118,8 @@ impl World {
 
     /// Looks at something before it is collected.
     pub(super) fn watch_collect(&mut self, garbage: &Garbage) {
-        let alive = self.jobs().into_iter().filter(|job| job.phase.is_active());
-        let spec_uses = |job: &crate::plan::ObservedJob| {
+        let alive = self.observed_jobs().filter(|job| job.phase.is_active());
+        let spec_uses = |job: &&ObservedJob| {
             let Some(spec) = self.spec(&job.name) else { return false };
             match garbage {
                 Garbage::Job(name) => job.name == *name,

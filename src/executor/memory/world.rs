@@ -57,8 +57,8 @@ impl World {
         }
     }
 
-    pub(super) fn jobs(&self) -> Vec<ObservedJob> {
-        self.entries.keys().filter_map(|job| self.observed(job)).cloned().collect()
+    pub(super) fn observed_jobs(&self) -> impl Iterator<Item = &ObservedJob> {
+        self.entries.keys().filter_map(|job| self.observed(job))
     }
 
     fn item_mut(&mut self, slug: &Slug) -> &mut ObservedItem {
@@ -342,7 +342,7 @@ impl World {
 
     /// Ends everything, and says how many jobs were alive.
     pub(super) fn down(&mut self) -> u32 {
-        let alive = self.jobs().iter().filter(|job| job.phase.is_active()).count();
+        let alive = self.observed_jobs().filter(|job| job.phase.is_active()).count();
         let all: Vec<JobName> = self.entries.keys().cloned().collect();
         for job in &all {
             self.remove_job(job);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::super::RegistryError;
 use super::problem;
@@ -31,10 +31,22 @@ pub(super) async fn open(place: &Path) -> Result<SqliteConnection, RegistryError
         .await
         .map_err(failed)?;
     check_ours(&mut connection, place).await?;
-    // Only now: switching to a write-ahead log changes the file, and somebody else's must stay as it is.
-    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(failed)?;
+    write_ahead(&mut connection).await.map_err(failed)?;
     migrate(&mut connection, place).await?;
     Ok(connection)
+}
+
+/// Switches to a write-ahead log. Only a file that is known to be ours: it changes the file. SQLite does not wait for another
+/// process that switches at the same time, so the waiting is done here.
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut patience = problem::BUSY_SECONDS * 50;
+    loop {
+        match sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await {
+            Err(error) if problem::is_busy(&error) && patience > 0 => patience -= 1,
+            result => return result.map(drop),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Makes the file readable by its owner only; SQLite gives its log files the same permissions.
@@ -51,13 +63,15 @@ fn prepare_file(place: &Path) -> Result<(), RegistryError> {
 /// Refuses a file of another program before anything is written to it.
 async fn check_ours(connection: &mut SqliteConnection, place: &Path) -> Result<(), RegistryError> {
     let failed = |error: sqlx::Error| problem::of("opening the database", place, &error);
-    let application: i64 =
-        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(failed)?;
+    // Both answers from one moment: another process may be making the schema just now.
+    let mut moment = connection.begin().await.map_err(failed)?;
     // A start that was killed early may leave the empty table of the schema versions.
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'")
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut *moment)
         .await
         .map_err(failed)?;
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *moment).await.map_err(failed)?;
+    moment.commit().await.map_err(failed)?;
     if application == APPLICATION || (application == 0 && tables == 0) {
         Ok(())
     } else {

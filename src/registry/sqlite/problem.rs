@@ -10,14 +10,22 @@ pub(super) const BUSY_SECONDS: u64 = 5;
 /// What is said where a database of ours was expected.
 pub(super) const EXPECTED_OURS: &str = "a database it made itself; move that file away, or pass another --state-dir";
 
+/// The primary result code, which is the low byte (sqlite.org/rescode.html).
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
+    Some(code & 0xff)
+}
+
+/// Whether somebody else holds a lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    code(error) == Some(5)
+}
+
 /// Turns an error of the database into one that says what to do.
 pub(super) fn of(doing: &'static str, place: &Path, error: &sqlx::Error) -> RegistryError {
-    let code =
-        error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
     let said = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     let place_text = place.display().to_string();
-    // The low byte is the primary result code (sqlite.org/rescode.html).
-    let help = match code.map(|code| code & 0xff) {
+    let help = match code(error) {
         Some(26) => {
             return RegistryError::Version {
                 place: place_text,
