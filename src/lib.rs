@@ -34,6 +34,8 @@ pub mod registry;
 pub mod apply;
 #[cfg(feature = "controller")]
 pub mod clock;
+#[cfg(feature = "controller")]
+pub mod reconcile;
 
 pub mod session;
 #[cfg(feature = "controller")]

@@ -34,7 +34,9 @@ pub fn learn(observed: Observed<'_>, now: Timestamp) -> Vec<Change> {
             count(memory, step, job, now, &mut changes);
         }
     }
-    for (name, record) in &observed.registry.contents {
+    // What somebody edited by hand was never applied.
+    let applied = observed.registry.contents.iter().filter(|(_, record)| record.stored == record.applied);
+    for (name, record) in applied {
         let view = observed.executor.items.get(&record.form.slug);
         remember_form(memory, name, &record.form, view, &mut changes);
     }

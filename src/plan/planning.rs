@@ -84,7 +84,7 @@ impl<'a> Planner<'a> {
             let record = self.observed.registry.contents.get(name);
             match goal {
                 ItemGoal::Wanted(wanted) => {
-                    let kept = held.contains(name).then(|| record.map(recorded)).flatten();
+                    let kept = held.contains(name).then(|| record.map(|record| self.recorded(record))).flatten();
                     let wanted = kept.as_ref().unwrap_or(wanted);
                     if let Some(reason) = total.refuses(&wanted.item, &self.goal.policy.total) {
                         let way_out = "raise limits.total in wharf.yaml, or lower min_processes";
@@ -117,8 +117,8 @@ impl<'a> Planner<'a> {
     /// The last good state of an item is kept alive as it was recorded.
     fn keep(&mut self, name: &ItemName, record: Option<&'a Record<WantedItem>>) {
         self.count("stalled");
-        if let Some(record) = record.filter(|record| !self.is_suspended(name, &record.form)) {
-            let part = plan_item(&self.scene(&recorded(record), Some(record), None));
+        if let Some(record) = record.filter(|record| !self.is_left_alone(name, record)) {
+            let part = plan_item(&self.scene(&self.recorded(record), Some(record), None));
             self.add(part);
         }
     }
@@ -147,6 +147,23 @@ impl<'a> Planner<'a> {
     fn is_suspended(&self, name: &ItemName, form: &WantedItem) -> bool {
         let memory = &self.observed.registry.memory;
         form.suspend || memory.all_suspended || memory.suspended.contains(name)
+    }
+
+    /// The last applied form as something wanted: keeping it changes nothing of the record. After an edit by hand it is
+    /// found in memory, so that the edit does not become what is wanted.
+    fn recorded(&self, record: &Record<WantedItem>) -> Wanted {
+        let origin = Origin { path: record.origin.path.clone(), blob: record.origin.blob };
+        let drifted = record.stored != record.applied;
+        let forms = self.observed.registry.memory.revisions.get(&record.form.name).map_or(&[][..], Vec::as_slice);
+        let applied = forms.iter().filter(|_| drifted).find(|form| Digest::of_value(form) == record.applied);
+        Wanted { item: applied.unwrap_or(&record.form).clone(), digest: record.applied, origin }
+    }
+
+    /// The same for an item that only its record speaks for. A record that was edited by hand is no consent.
+    fn is_left_alone(&self, name: &ItemName, record: &Record<WantedItem>) -> bool {
+        let memory = &self.observed.registry.memory;
+        let by_git = record.form.suspend && record.stored == record.applied;
+        by_git || memory.all_suspended || memory.suspended.contains(name)
     }
 
     fn scene<'s>(
@@ -194,7 +211,7 @@ impl<'a> Planner<'a> {
         let environments = environments::leaving(&self.goal, self.observed);
         let registry = self.observed.registry;
         let (suspended, leaving): (Vec<_>, Vec<_>) =
-            leaving.iter().partition(|leaving| self.is_suspended(leaving.name, &leaving.record.form));
+            leaving.iter().partition(|leaving| self.is_left_alone(leaving.name, leaving.record));
         for leaving in suspended {
             self.note(leaving.name, "suspended", "it left the repository, and is kept because it is suspended");
         }
@@ -251,12 +268,6 @@ impl<'a> Planner<'a> {
 
 fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     one.into_iter().chain(other).min()
-}
-
-/// The recorded form as something wanted: keeping it changes nothing of the record.
-fn recorded(record: &Record<WantedItem>) -> Wanted {
-    let origin = Origin { path: record.origin.path.clone(), blob: record.origin.blob };
-    Wanted { item: record.form.clone(), digest: record.applied, origin }
 }
 
 /// Items that share a package environment plan the same build: the first one's stays.

@@ -1,0 +1,355 @@
+//! One pass from the newest commit to the world, and what wakes the next one. It takes no input: it reads the world again.
+
+mod bundles;
+mod commits;
+mod daemon;
+mod git;
+mod goals;
+mod guard;
+mod requests;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use bundles::CommitBundles;
+pub use commits::{Commits, CommitsError, SharedSnapshot};
+pub use daemon::{Command, Daemon, Ended, Seen, Wakes};
+pub use git::{GitCommits, GitWakes};
+pub use goals::{GoalMaker, GoalSettings, Goals};
+pub use guard::{Consent, Refusal};
+pub use requests::{Answer, Request};
+pub use status::{InForce, Status};
+
+use crate::apply::{Applied, Hands, apply};
+use crate::clock::Clock;
+use crate::desired::{self, Desired};
+use crate::executor::{Executor, ExecutorError};
+use crate::model::{CommitId, ItemName};
+use crate::plan::{Change, Observed, Options, Outcome, Payload, Plan, RegistryView, Step, learn, plan};
+use crate::registry::{HistoryEntry, Registry, RegistryError};
+
+/// Why a pass came to nothing. What runs goes on running.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The records cannot be read or written.
+    #[error("the registry failed: {0}")]
+    Registry(#[from] RegistryError),
+    /// The jobs cannot be observed.
+    #[error("the executor failed: {0}")]
+    Executor(#[from] ExecutorError),
+    /// There is no commit yet, and none was ever in force.
+    #[error("there is no commit to apply: {reason}")]
+    NoCommit {
+        /// Why.
+        reason: String,
+    },
+    /// Reading the commit stopped in the middle.
+    #[error("reading the commit {commit} stopped unexpectedly; this is a defect of wharf, and nothing was changed")]
+    Reader {
+        /// Which commit.
+        commit: CommitId,
+    },
+}
+
+/// What the operator chose for this run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What goes into goals.
+    pub goals: GoalSettings,
+    /// Adoption and schedules.
+    pub options: Options,
+    /// What is consented to: rewinds, another source.
+    pub consent: Consent,
+    /// Who is written into the history.
+    pub actor: String,
+}
+
+/// Everything a pass drives.
+pub struct Rooms {
+    /// Where commits come from.
+    pub commits: Arc<dyn Commits>,
+    /// Where records live.
+    pub registry: Arc<dyn Registry>,
+    /// Where jobs run.
+    pub executor: Arc<dyn Executor>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The operator's ceiling.
+    pub ceiling: Arc<desired::Ceiling>,
+}
+
+/// What one pass came to.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// What differed.
+    pub plan: Arc<Plan>,
+    /// What was done about it.
+    pub applied: Applied,
+    /// When something becomes due by itself.
+    pub next_wake: Option<Timestamp>,
+}
+
+/// Holds the caches between passes.
+pub struct Reconciler {
+    rooms: Rooms,
+    settings: Settings,
+    maker: GoalMaker,
+    cache: Arc<desired::Cache>,
+    in_force: Option<InForce>,
+    status: Status,
+    /// Whether the source is to be asked in the next pass.
+    look: bool,
+}
+
+impl Reconciler {
+    /// A reconciler with empty caches, as after a start.
+    pub fn new(rooms: Rooms, settings: Settings) -> Self {
+        Self {
+            maker: GoalMaker::new(settings.goals.clone()),
+            rooms,
+            settings,
+            cache: Arc::default(),
+            in_force: None,
+            status: Status::default(),
+            look: true,
+        }
+    }
+
+    /// Changes whenever the executor's world may have.
+    pub fn executor_events(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.rooms.executor.events()
+    }
+
+    /// What time it is for this reconciler.
+    pub fn now(&self) -> Timestamp {
+        self.rooms.clock.now()
+    }
+
+    /// Lets the next pass ask the source for a new commit.
+    pub const fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// What is known: the commit in force, what is wrong with a newer one, the newest plan.
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// What the commit in force asks for.
+    pub const fn in_force(&self) -> Option<&InForce> {
+        self.in_force.as_ref()
+    }
+
+    /// One pass: look, read, observe, learn, plan, apply. Called again and again it ends with empty plans.
+    pub async fn pass(&mut self, cancel: &CancellationToken) -> Result<Pass, PassError> {
+        let (registry, plan) = self.plan(true).await?;
+        let known = Known::of(&registry);
+        // A registry that is shared would have to be copied for every record that is written.
+        drop(registry);
+        let applied = self.apply(&plan, &known, cancel).await?;
+        let retry_environments =
+            applied.failed.then(|| self.rooms.clock.now().checked_add(jiff::SignedDuration::from_mins(1)).ok());
+        let next_wake = plan.next_wake.into_iter().chain(retry_environments.flatten()).min();
+        Ok(Pass { plan, applied, next_wake })
+    }
+
+    /// The plan alone: what a pass would do. With `learning`, ended jobs are written down first.
+    pub async fn plan(&mut self, learning: bool) -> Result<(Arc<RegistryView>, Arc<Plan>), PassError> {
+        let mut registry = self.rooms.registry.view().await?;
+        self.refresh(&registry).await?;
+        let executor = self.rooms.executor.view().await?;
+        let now = self.rooms.clock.now();
+        let lessons = learn(Observed { registry: &registry, executor: &executor }, now);
+        if !lessons.is_empty() {
+            if learning {
+                drop(registry);
+                self.rooms.registry.remember(&lessons, now).await?;
+                registry = self.rooms.registry.view().await?;
+            } else {
+                let view = Arc::make_mut(&mut registry);
+                for lesson in &lessons {
+                    view.memory.take(lesson);
+                }
+            }
+        }
+        let candidates = self.rooms.executor.candidates().await?;
+        let Some(in_force) = &self.in_force else {
+            return Err(PassError::NoCommit { reason: self.status.why_no_commit() });
+        };
+        let goals = self.maker.make(&in_force.desired, &candidates, &registry);
+        let observed = Observed { registry: &registry, executor: &executor };
+        let plan = Arc::new(plan(&goals.goal(self.settings.options), observed, now));
+        self.status.planned(plan.clone(), now);
+        Ok((registry, plan))
+    }
+
+    /// Does what is due of a plan, and writes down what came of it.
+    async fn apply(&self, plan: &Plan, known: &Known, cancel: &CancellationToken) -> Result<Applied, PassError> {
+        let Some(in_force) = &self.in_force else { return Ok(Applied::default()) };
+        if !plan.operations.iter().any(|operation| operation.due) {
+            return Ok(Applied::default());
+        }
+        let needed = plan.operations.iter().filter_map(|operation| match &operation.payload {
+            Payload::Bundle(spec) => Some(spec.clone()),
+            _ => None,
+        });
+        let bundles = CommitBundles::new(&in_force.desired, needed, in_force.snapshot.clone());
+        let hands = Hands {
+            registry: &*self.rooms.registry,
+            executor: &*self.rooms.executor,
+            bundles: &bundles,
+            clock: &*self.rooms.clock,
+            outcomes: &known.writes,
+        };
+        let mut applied = apply(plan, &hands, cancel).await;
+        applied.changes.extend(reselected(plan, &known.reselect, &applied));
+        let now = self.rooms.clock.now();
+        if !applied.changes.is_empty() {
+            self.rooms.registry.remember(&applied.changes, now).await?;
+        }
+        if !applied.results.is_empty() {
+            let entry = HistoryEntry {
+                time: now,
+                commit: Some(in_force.commit),
+                plan: plan.id.to_string(),
+                actor: self.settings.actor.clone(),
+                results: applied.results.clone(),
+            };
+            self.rooms.registry.record(entry).await?;
+        }
+        Ok(applied)
+    }
+
+    /// Asks the source for a new commit and takes it in, unless something speaks against it.
+    async fn refresh(&mut self, registry: &RegistryView) -> Result<(), PassError> {
+        let looked = if self.look || self.in_force.is_none() { Some(self.rooms.commits.look().await) } else { None };
+        match looked {
+            None => return Ok(()),
+            Some(Ok(commit)) => {
+                self.look = false;
+                self.status.seen(commit);
+                if self.in_force.as_ref().is_none_or(|in_force| in_force.commit != commit) {
+                    self.take_in(commit, registry).await?;
+                }
+            }
+            Some(Err(error)) => {
+                // Asked again at the next poll; what is in force stays.
+                self.look = false;
+                self.status.source_failed(error.message);
+            }
+        }
+        if self.in_force.is_none() {
+            self.fall_back(registry).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a commit in force, or says why not.
+    async fn take_in(&mut self, commit: CommitId, registry: &RegistryView) -> Result<(), PassError> {
+        let refusal = guard::refusal(&*self.rooms.commits, commit, registry, &self.settings.consent).await;
+        if let Some(refusal) = refusal {
+            self.status.refused(commit, refusal.to_string());
+            return Ok(());
+        }
+        let snapshot = match self.rooms.commits.snapshot(commit).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.status.source_failed(error.message);
+                return Ok(());
+            }
+        };
+        match self.read(commit, &snapshot).await? {
+            Ok(desired) if desired.applicable => {
+                self.status.in_force(commit, &desired);
+                self.in_force = Some(InForce { commit, desired, snapshot });
+                self.remember_commit(commit, registry).await?;
+            }
+            Ok(desired) => self.status.not_applicable(commit, &desired),
+            Err(reason) => self.status.refused(commit, reason),
+        }
+        Ok(())
+    }
+
+    /// After a start with a commit that cannot be taken in: the one that was in force before.
+    async fn fall_back(&mut self, registry: &RegistryView) -> Result<(), PassError> {
+        let Some(commit) = registry.memory.commit else { return Ok(()) };
+        let Ok(snapshot) = self.rooms.commits.snapshot(commit).await else { return Ok(()) };
+        if let Ok(desired) = self.read(commit, &snapshot).await?
+            && desired.applicable
+        {
+            self.status.fell_back(commit, &desired);
+            self.in_force = Some(InForce { commit, desired, snapshot });
+        }
+        Ok(())
+    }
+
+    /// Reads a commit on a thread of its own: it is work for the processor and the disk.
+    async fn read(
+        &self,
+        commit: CommitId,
+        snapshot: &SharedSnapshot,
+    ) -> Result<Result<Arc<Desired>, String>, PassError> {
+        let (snapshot, ceiling, cache) = (snapshot.clone(), self.rooms.ceiling.clone(), self.cache.clone());
+        let read = move || desired::read(&*snapshot, &ceiling, &cache).map(Arc::new).map_err(|error| chain(&error));
+        tokio::task::spawn_blocking(read).await.map_err(|_| PassError::Reader { commit })
+    }
+
+    async fn remember_commit(&self, commit: CommitId, registry: &RegistryView) -> Result<(), PassError> {
+        let mut changes = Vec::new();
+        let identity = self.rooms.commits.identity();
+        if registry.memory.source.as_ref() != Some(&identity) {
+            changes.push(Change::Source(identity));
+        }
+        if registry.memory.commit != Some(commit) && !self.rooms.commits.is_working_tree() {
+            changes.push(Change::Commit(commit));
+        }
+        if !changes.is_empty() {
+            self.rooms.registry.remember(&changes, self.rooms.clock.now()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What applying needs to know of the registry, without holding on to it.
+struct Known {
+    writes: BTreeMap<Step, Outcome>,
+    reselect: BTreeSet<ItemName>,
+}
+
+impl Known {
+    fn of(registry: &RegistryView) -> Self {
+        let outcomes = registry.memory.outcomes.iter();
+        let writes = outcomes.filter(|(step, _)| matches!(step, Step::Write { .. }));
+        Self {
+            writes: writes.map(|(step, outcome)| (step.clone(), outcome.clone())).collect(),
+            reselect: registry.memory.reselect.clone(),
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// Items that were to be selected afresh, and whose record was written with what came of it.
+fn reselected(plan: &Plan, reselect: &BTreeSet<ItemName>, applied: &Applied) -> Vec<Change> {
+    let failed: BTreeSet<_> = applied
+        .results
+        .iter()
+        .filter(|result| result.error.is_some())
+        .filter_map(|result| result.item.as_ref())
+        .collect();
+    let held = |name: &ItemName| {
+        plan.blocked.iter().any(|blocked| blocked.things.iter().any(|thing| thing.name == name.as_str()))
+    };
+    let asked = reselect.iter().filter(|name| !failed.contains(name) && !held(name));
+    asked.map(|name| Change::Reselect(name.clone(), false)).collect()
+}
