@@ -40,7 +40,9 @@ impl World {
             (_, _) => self.remove(operation),
         }
         let lessons = learn(self.observed(), samples::time(0));
-        lessons.iter().for_each(|lesson| self.registry.memory.take(lesson));
+        for lesson in &lessons {
+            self.registry.memory.take(lesson);
+        }
         assert!(learn(self.observed(), samples::time(0)).is_empty(), "learning twice teaches nothing new");
     }
 
