@@ -37,6 +37,12 @@ pub mod clock;
 #[cfg(feature = "controller")]
 pub mod reconcile;
 
+#[cfg(feature = "controller")]
+pub mod cli;
+#[cfg(feature = "controller")]
+pub mod config;
 pub mod session;
 #[cfg(feature = "controller")]
 pub mod source;
+#[cfg(feature = "controller")]
+pub mod telemetry;
