@@ -30,7 +30,8 @@ pub(super) const NOT_LAUNCHED_PREFIX: &str = "wharf-session: ";
 pub(super) const LAUNCH: &str = "-";
 
 /// One program, ready to be started.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// No `Debug`: the variables hold the values of secrets.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Launch {
     /// The program, an absolute path.
     pub program: PathBuf,

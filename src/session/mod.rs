@@ -32,6 +32,8 @@ pub use error::SessionError;
 pub use log::{LOG_FILE, OLD_LOG_FILE};
 pub use state::{BACKENDS_FILE, JOB_FILE, STATE_FILE, boot_id, now_ms, start_ticks};
 
+use nix::sys::stat::Mode;
+
 use confine::Confined;
 use context::{Context, StateCell};
 use log::Log;
@@ -62,6 +64,8 @@ fn session(directory: &Path) -> Result<Outcome, SessionError> {
     let directory = directory.canonicalize().map_err(|cause| SessionError::read(directory, cause))?;
     // Refused to the leader of a process group, who keeps its terminal; its hang-up is ignored, which is what matters.
     let _ = nix::unistd::setsid();
+    // Whoever started this may be more careful; but packages are built for content that may be another user.
+    nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     let mut signals = Signals::listen()?;
     nix::sys::prctl::set_child_subreaper(true).map_err(|cause| SessionError::system("adopt orphans", cause))?;
     let state = first_state(&directory)?;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use wharf::session::Complete;
-use wharf::session::protocol::{Install, Installer, Outcome, Phase, Render, SessionEntrypoint, SessionJob, Work};
+use wharf::session::protocol::{
+    Backends, Forward, Install, Installer, Outcome, Phase, Render, SessionEntrypoint, SessionJob, Work,
+};
 
 use crate::harness::{self, Session, bundle, directory, get, job, run, until};
 
@@ -165,6 +167,30 @@ fn shiny() {
 fn gradio() {
     let text = "import gradio\n\ngradio.Interface(lambda name: name, 'text', 'text', title='penguins').launch()\n";
     answers("python-gradio", "app.py", text, "/", "penguins");
+}
+
+/// Interactive pages live by WebSockets, and people reach them by a name that no server here knows.
+#[test]
+fn websockets_pass_through_the_forwarder() {
+    let shiny = "from shiny import App, ui\n\napp = App(ui.page_fluid(), None)\n";
+    let bokeh = "from bokeh.plotting import curdoc, figure\ncurdoc().add_root(figure())\n";
+    for (appmode, text, page, socket) in [
+        ("python-streamlit", "import streamlit\n", "/_stcore/health", "/_stcore/stream"),
+        ("python-shiny", shiny, "/", "/websocket/"),
+        ("python-bokeh", bokeh, "/app", "/app/ws"),
+    ] {
+        let directory = directory();
+        let session = Session::start(directory.path(), &serve(directory.path(), appmode, "app.py", text));
+        let forward = Forward { title: "Penguins".to_owned(), address: harness::LOCALHOST, port: 0 };
+        let forwarder = Session::start(directory.path(), &job("forward-penguins", Work::Forward(forward)));
+        Backends { backends: vec![session.ready()] }.write(&forwarder.directory).unwrap();
+        let address = forwarder.ready();
+        let answer = until("the page", || get(address, page).ok().filter(|(status, _)| *status == 200)).1;
+        // Bokeh hands out a token with its page.
+        let token = answer.split(r#""token":""#).nth(1).and_then(|rest| rest.split('"').next());
+        let protocols = token.map(|token| format!("bokeh, {token}")).unwrap_or_default();
+        assert_eq!(harness::upgrade(address, socket, "penguins.example", &protocols), 101, "{appmode}");
+    }
 }
 
 /// A notebook with one cell of code.

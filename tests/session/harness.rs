@@ -220,6 +220,22 @@ pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     status.map(|status| (status, answer)).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
 
+/// Asks for a WebSocket as a browser does that came through a proxy of this name; the status of the answer.
+pub fn upgrade(address: SocketAddr, path: &str, host: &str, protocols: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let protocols =
+        if protocols.is_empty() { String::new() } else { format!("Sec-WebSocket-Protocol: {protocols}\r\n") };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocols}\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    String::from_utf8_lossy(&status).split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// A package environment that several tests use: built by a session, kept between runs of the tests.
 pub fn environment(requirements: &str) -> PathBuf {
     let text = format!("{} {requirements}", python().display());
