@@ -33,7 +33,7 @@ impl Inner {
             match (life, identity) {
                 (Life::Alive, Some(_)) => self.follow(intent),
                 (Life::Alive, None) => self.follow_silent(intent),
-                (Life::Lost(_), Some(identity)) if self.drives => {
+                (Life::Lost(_), Some(identity)) if self.purpose.owns() => {
                     quietly(move || process::kill_members(&identity)).await;
                 }
                 _ => {}
@@ -84,7 +84,7 @@ impl Inner {
     fn set_aside(&self, name: &str, error: Option<ExecutorError>) -> Result<(), ExecutorError> {
         let why = error.map_or_else(|| "it holds no description of a job".to_owned(), |error| error.to_string());
         tracing::warn!(job = name, %why, "a job directory cannot be read, and is put aside");
-        if !self.drives {
+        if !self.purpose.owns() {
             return Ok(());
         }
         rename(&self.layout.jobs().join(name), &self.layout.stopped().join(process::unique()))

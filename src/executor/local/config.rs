@@ -37,6 +37,13 @@ pub enum Purpose {
     End,
 }
 
+impl Purpose {
+    /// Whether the data directory is this process's own, so that it may clear up in it.
+    pub(super) const fn owns(self) -> bool {
+        !matches!(self, Self::Observe)
+    }
+}
+
 /// The program that does a job; the job's directory is added as the last argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionProgram {
@@ -63,7 +70,7 @@ pub struct LocalConfig {
     pub secrets_dir: Option<PathBuf>,
     /// Whom content becomes.
     pub user: UserMode,
-    /// Where items and their processes listen.
+    /// Where items listen. Their processes listen on the loopback address, behind them.
     pub address: IpAddr,
     /// The ports of items.
     pub ports: RangeInclusive<u16>,

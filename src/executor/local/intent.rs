@@ -11,7 +11,7 @@ use super::layout::{Layout, forwarder_name};
 use super::process::unique;
 use super::secrets::SecretReference;
 use crate::executor::ExecutorError;
-use crate::model::{Entrypoint, EnvironmentValue, ItemName, PackageManager, Slug};
+use crate::model::{Entrypoint, EnvironmentValue, ItemName, Language, PackageManager, Slug};
 use crate::plan::{BundleId, JobName, JobSpec, PackageKey, Revision, Role, Slot, Uid};
 use crate::session::protocol::{
     Build, ContentUser, Forward, Install, Installer, PROTOCOL, PythonInstall, Render, Run, SessionEntrypoint,
@@ -238,6 +238,15 @@ fn build(spec: &JobSpec, layout: &Layout) -> Result<Build, ExecutorError> {
         program: spec.name.to_string(),
         problem: "a build job has to say which packages it installs, and this one names none".to_owned(),
     })?;
+    if packages.language != Language::Python {
+        return Err(ExecutorError::Start {
+            program: spec.name.to_string(),
+            problem: format!(
+                "this version of Wharf installs packages of Python, and this job asks for {}",
+                packages.language
+            ),
+        });
+    }
     let install = PythonInstall {
         requirements: packages.requirements.clone(),
         server_packages: packages.server_packages.clone(),
@@ -261,5 +270,61 @@ fn entrypoint(entrypoint: Option<&Entrypoint>) -> SessionEntrypoint {
         }
         Some(Entrypoint::File { path }) => SessionEntrypoint::File { path: path.clone() },
         Some(Entrypoint::Directory) | None => SessionEntrypoint::Directory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Cpu, Memory};
+    use crate::plan::samples::{build_job, document, render_job, run_job, time, wanted};
+
+    /// The same job with a plain variable, a secret and limits.
+    fn furnished(mut spec: JobSpec) -> JobSpec {
+        let mut content = spec.content.as_ref().clone();
+        let secret = EnvironmentValue::Secret { secret: "database".to_owned(), key: "password".to_owned() };
+        content.variables.insert("PASSWORD".to_owned(), secret);
+        content.variables.insert("GREETING".to_owned(), EnvironmentValue::Plain("hello".to_owned()));
+        content.resources.cpu_limit = Some(Cpu(1500));
+        content.resources.memory_limit = Some(Memory(1 << 30));
+        content.environment.supervisor = Some("/usr/local/bin/supervisor".to_owned());
+        spec.content = Arc::new(content);
+        spec
+    }
+
+    #[test]
+    fn a_session_is_told_what_the_plan_wants() {
+        let layout = Layout::new(Path::new("/data"));
+        let host = Host { user: Some(ContentUser { uid: 65532, gid: 65532 }), address: [127, 0, 0, 1].into() };
+        let (app, report) = (wanted("reports/app", 1), document("reports/monthly", 1, None));
+        for (name, spec) in [
+            ("build", build_job(&app, 0)),
+            ("run", run_job(&app, 1, 2)),
+            ("render", render_job(&report, Slot::Due(time(3600)), 0)),
+        ] {
+            let spec = furnished(spec);
+            insta::assert_json_snapshot!(name, session_job(&spec, &layout, &host).unwrap());
+            let intent = Intent::of(&spec, time(0));
+            assert_eq!(intent.secrets.is_empty(), spec.role == Role::Build);
+            let text = serde_json::to_string(&intent).unwrap();
+            assert_eq!(serde_json::from_str::<Intent>(&text).unwrap(), intent);
+        }
+    }
+
+    #[test]
+    fn packages_that_cannot_be_installed_are_refused() {
+        let layout = Layout::new(Path::new("/data"));
+        let host = Host { user: None, address: [127, 0, 0, 1].into() };
+        let mut spec = build_job(&wanted("app", 1), 0);
+        let mut content = spec.content.as_ref().clone();
+        content.packages.as_mut().unwrap().language = Language::R;
+        spec.content = Arc::new(content.clone());
+        assert!(session_job(&spec, &layout, &host).unwrap_err().to_string().contains("asks for R"));
+        content.packages = None;
+        spec.content = Arc::new(content);
+        assert!(session_job(&spec, &layout, &host).unwrap_err().to_string().contains("names none"));
     }
 }

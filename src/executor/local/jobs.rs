@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use super::Inner;
+use super::config::Purpose;
 use super::files::{
     blocking, make_directory, names_in, quietly, remove_tree, rename, storage, sync_directory, write_new,
 };
@@ -140,7 +141,7 @@ impl Inner {
         let state = self.read_state(&intent.name).await;
         let identity = self.world().job(&intent.name).and_then(|known| known.identity.clone());
         let exited = state.as_ref().is_some_and(|state| state.exit.is_some());
-        if let Some(identity) = identity.filter(|_| !exited && self.drives) {
+        if let Some(identity) = identity.filter(|_| !exited && self.purpose.owns()) {
             // What it started has lost its parent, and nobody else knows of it.
             quietly(move || process::kill_members(&identity)).await;
         }
@@ -193,7 +194,7 @@ impl Inner {
         loop {
             let next = {
                 let mut world = self.world();
-                if !self.drives || world.busy_builds() >= self.build_slots {
+                if self.purpose != Purpose::Drive || world.busy_builds() >= self.build_slots {
                     return;
                 }
                 let Some(name) = world.queue.pop_front() else { return };

@@ -32,7 +32,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,13 +71,14 @@ pub struct LocalExecutor {
 struct Inner {
     layout: Layout,
     host: Host,
+    /// Where items listen.
+    listen: IpAddr,
     session: SessionProgram,
     secrets_dir: Option<PathBuf>,
     ports: RangeInclusive<u16>,
     serve_base_url: Option<String>,
     build_slots: usize,
-    /// Whether it may start things by itself.
-    drives: bool,
+    purpose: Purpose,
     world: Mutex<World>,
     watches: Watches,
     locks: Locks,
@@ -105,7 +106,8 @@ impl LocalExecutor {
             leave_out_unreachable(&mut found, user.uid);
         }
         decision.warnings.append(&mut found.left_out);
-        let inner = Arc::new(Inner::new(&config, layout, Host { user: decision.user, address: config.address })?);
+        let inner =
+            Arc::new(Inner::new(&config, layout, Host { user: decision.user, address: Ipv4Addr::LOCALHOST.into() })?);
         let services = {
             let layout = inner.layout.clone();
             blocking(move || Ok((collect::inventory(&layout)?, services::read_services(&layout)?))).await?
@@ -113,7 +115,7 @@ impl LocalExecutor {
         inner.load(services.0, services.1);
         inner.adopt().await?;
         inner.spawn(Arc::clone(&inner).listen());
-        if inner.drives {
+        if inner.purpose == Purpose::Drive {
             inner.resume().await;
         }
         let executor = Self { found: Mutex::new(candidates(&found, &config)), inner, config, _lock: lock };
@@ -154,12 +156,13 @@ impl Inner {
             world: Mutex::new(World::new(host.address, ExecutorView::default())),
             layout,
             host,
+            listen: config.address,
             session: session_program(config)?,
             secrets_dir: config.secrets_dir.clone(),
             ports: config.ports.clone(),
             serve_base_url: config.serve_base_url.clone(),
             build_slots: config.build_slots(),
-            drives: config.purpose == Purpose::Drive,
+            purpose: config.purpose,
             watches: Watches::new()?,
             locks: Locks::default(),
             written_backends: tokio::sync::Mutex::default(),

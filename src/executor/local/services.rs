@@ -1,7 +1,7 @@
 //! The addresses of items: sticky ports, the forwarders that hold them, which files are shown. Listening is the session's work; serving files is the daemon's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Inner;
+use super::config::Purpose;
 use super::files::{blocking, names_in, read_json, remove_tree, rename, storage, write_json};
 use super::intent::{Intent, Task, forward_job};
 use super::layout::{CURRENT_LINK, Layout, check_component, forwarder_name, result_name};
@@ -127,7 +128,7 @@ impl Inner {
             self.refresh_backends(&slug).await;
             self.ensure_forwarder(&service, port).await?;
             let Some(failure) = self.wait_until_listening(&slug).await? else { return Ok(()) };
-            if is_free(SocketAddr::new(self.host.address, port)) {
+            if is_free(SocketAddr::new(self.listen, port)) {
                 return Err(ExecutorError::Start { program: forwarder_name(&slug).to_string(), problem: failure });
             }
         }
@@ -148,7 +149,7 @@ impl Inner {
         {
             return Ok(*port);
         }
-        let free = |port: &u16| is_free(SocketAddr::new(self.host.address, *port));
+        let free = |port: &u16| is_free(SocketAddr::new(self.listen, *port));
         if let Some(port) = service.port.filter(free) {
             return Ok(port);
         }
@@ -177,7 +178,7 @@ impl Inner {
         }
         self.end_forwarder(&service.slug).await?;
         let intent = Arc::new(Intent::forward(&service.item, &service.slug, port, Timestamp::now()));
-        self.write_intent(&intent, forward_job(&intent, self.host.address, port)).await?;
+        self.write_intent(&intent, forward_job(&intent, self.listen, port)).await?;
         self.world().insert(Known::new(intent, Life::Unstarted));
         self.refresh_backends(&service.slug).await;
         self.launch(&name).await
@@ -234,7 +235,7 @@ impl Inner {
                     world.job(&intent.name).is_some_and(|known| known.intent.uid == intent.uid && !known.stopping);
                 world.services.get(&intent.slug).filter(|service| ended && service.needs_forwarder()).cloned()
             };
-            if let Some(service) = service.filter(|_| inner.drives) {
+            if let Some(service) = service.filter(|_| inner.purpose == Purpose::Drive) {
                 tracing::warn!(item = %intent.item, "the forwarder of an item ended, and is started again");
                 if let Err(error) = inner.answer(service).await {
                     tracing::error!(item = %intent.item, %error, "the item's address does not answer");
@@ -277,7 +278,7 @@ impl Inner {
             let known = world.job(&forwarder_name(slug)).is_some();
             revision.filter(|_| known).map(|revision| world.ready(slug, revision))
         };
-        let Some(backends) = target else { return };
+        let Some(backends) = target.filter(|_| self.purpose.owns()) else { return };
         let mut written = self.written_backends.lock().await;
         // Read again under the lock: the last writer has to write what is true now.
         let backends = {
@@ -333,7 +334,7 @@ impl Inner {
         let spec = service.spec.as_ref()?;
         let url = match spec.target {
             Target::Processes => {
-                service.port.map(|port| format!("http://{}/", SocketAddr::new(self.host.address, port)))
+                service.port.map(|port| format!("http://{}/", SocketAddr::new(reachable(self.listen), port)))
             }
             Target::Bundle { .. } | Target::Result { .. } => {
                 let base = self.serve_base_url.as_deref();
@@ -380,6 +381,15 @@ pub(super) fn read_services(layout: &Layout) -> Result<BTreeMap<Slug, StoredServ
 
 fn service_lock(slug: &Slug) -> String {
     format!("service/{slug}")
+}
+
+/// Where to go for somebody who listens everywhere.
+fn reachable(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
 }
 
 /// Whether nobody listens there now. Connections that are just closing do not count.
