@@ -51,6 +51,8 @@ pub struct Applied {
     pub results: Vec<OperationResult>,
     /// Whether anything was done, so that another pass may find more that is due.
     pub progressed: bool,
+    /// Whether something was not as the plan saw it: the next pass sees it as it is.
+    pub moved: bool,
     /// Failures to remember, and those to forget.
     pub changes: Vec<Change>,
     /// The first failure of an operation that belongs to no item.
@@ -125,8 +127,8 @@ struct Sequence {
 impl Applied {
     fn take(&mut self, item: Option<&ItemName>, done: Sequence) {
         let succeeded = done.results.iter().any(|result| result.error.is_none());
-        let moved = done.error.as_ref().is_some_and(ApplyError::is_moved);
-        self.progressed |= succeeded || moved;
+        self.moved |= done.error.as_ref().is_some_and(ApplyError::is_moved);
+        self.progressed |= succeeded;
         self.failed |= item.is_none() && done.error.is_some();
         self.results.extend(done.results);
     }

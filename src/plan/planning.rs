@@ -23,6 +23,7 @@ pub fn plan(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp) -> Plan {
     let leaving = leaving::leaving(goal, observed);
     planner.items(&leaving);
     planner.leave(&leaving);
+    planner.unreadable();
     planner.housekeeping();
     planner.finish()
 }
@@ -58,6 +59,16 @@ impl<'a> Planner<'a> {
             next_wake: None,
             counts: BTreeMap::new(),
         }
+    }
+
+    /// Records that somebody made unreadable are written again where they are wanted; here they are only named.
+    fn unreadable(&mut self) {
+        let notes = self.observed.registry.unreadable.iter().map(|record| Note {
+            name: record.name.clone(),
+            kind: "drift".to_owned(),
+            text: format!("its record cannot be read: {}", record.problem),
+        });
+        self.notes.extend(notes);
     }
 
     fn note(&mut self, name: &ItemName, kind: &str, text: impl Into<String>) {

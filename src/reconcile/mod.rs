@@ -12,7 +12,7 @@ mod status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 pub use bundles::CommitBundles;
@@ -151,9 +151,14 @@ impl Reconciler {
         // A registry that is shared would have to be copied for every record that is written.
         drop(registry);
         let applied = self.apply(&plan, &known, cancel).await?;
-        let retry_environments =
-            applied.failed.then(|| self.rooms.clock.now().checked_add(jiff::SignedDuration::from_mins(1)).ok());
-        let next_wake = plan.next_wake.into_iter().chain(retry_environments.flatten()).min();
+        // What failed without being remembered for an item is tried again soon, and never in a tight loop.
+        let soon = match (applied.moved, applied.failed) {
+            (true, _) => Some(SignedDuration::from_secs(1)),
+            (false, true) => Some(SignedDuration::from_mins(1)),
+            (false, false) => None,
+        };
+        let again = soon.and_then(|wait| self.now().checked_add(wait).ok());
+        let next_wake = plan.next_wake.into_iter().chain(again).min();
         Ok(Pass { plan, applied, next_wake })
     }
 
