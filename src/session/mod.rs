@@ -124,8 +124,12 @@ fn prepare(directory: &Path, state: SessionState) -> Result<Context, SessionErro
     let mut secrets = Secrets::take(&job.secrets)?;
     if let Work::Build(build) = &job.work {
         let protocol::Install::Python(python) = &build.install;
-        let urls = python.index_url.iter().chain(&python.extra_index_urls);
-        urls.filter_map(|url| secrets::url_password(url).map(str::to_owned)).for_each(|word| secrets.also_mask(&word));
+        let indexes = python.index_url.iter().chain(&python.extra_index_urls).map(String::as_str);
+        for url in indexes.chain(python.requirements.split_whitespace()) {
+            if let Some(password) = secrets::url_password(url) {
+                secrets.also_mask(password);
+            }
+        }
     }
     let log = Log::open(directory, secrets, job.echo_log)?;
     let user = job.user.filter(|_| nix::unistd::geteuid().is_root());

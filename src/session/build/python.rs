@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,7 +134,10 @@ fn write_requirements(context: &Context, install: &PythonInstall) -> Result<Path
         text.push_str(&install.server_packages.join("\n"));
         text.push('\n');
     }
-    fs::write(&path, text).map_err(|cause| SessionError::write(&path, cause))?;
+    // Addresses in it may hold passwords.
+    let owners_only = fs::Permissions::from_mode(0o600);
+    let written = fs::write(&path, text).and_then(|()| fs::set_permissions(&path, owners_only));
+    written.map_err(|cause| SessionError::write(&path, cause))?;
     files::give(&path, context.user)?;
     Ok(path)
 }
