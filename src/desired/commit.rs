@@ -58,7 +58,7 @@ fn assemble(
 ) -> Desired {
     let items = crosscheck::items(&walked.found);
     problems.extend(joined.problems.iter().cloned());
-    problems.extend(walked.problems.iter().cloned());
+    problems.extend(walked.problems.iter().map(|problem| Diagnostic::clone(problem)));
     problems.extend(walked.found.iter().flat_map(|found| found.diagnostics.iter().cloned()));
     problems.extend(items.problems);
     Desired {

@@ -59,11 +59,12 @@ impl Collector<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.contents.files.len() > self.most_files || self.visited > 2 * self.most_files
+        self.contents.files.len() + self.links.len() > self.most_files || self.visited > 2 * self.most_files
     }
 
     fn folder(&mut self, listing: &Listing, path: &str) {
-        self.visited += 1;
+        // What is refused counts as well: a tree that repeats itself repeats that too.
+        self.visited += 1 + listing.refusals.len();
         if self.is_full() {
             return;
         }

@@ -168,10 +168,9 @@ impl<'a> Reading<'a> {
                 self.problems.push(warning.with_help("rename it to content.yaml if it holds deployment settings"));
             }
         }
-        let at = self.files.binary_search_by(|file| file.path.as_ref().cmp("content.yaml"));
-        let Some(file) = at.ok().and_then(|at| self.files.get(at)) else { return Some(Placed::default()) };
+        let Some(blob) = self.settings_file() else { return Some(Placed::default()) };
         let path = join(self.directory, "content.yaml");
-        match self.context.snapshot.blob(file.blob, yaml::MAX_BYTES as u64) {
+        match self.context.snapshot.blob(blob, yaml::MAX_BYTES as u64) {
             Ok(bytes) => {
                 let (placed, problems) = content_yaml::read(&path, &bytes);
                 self.problems.extend(problems);
@@ -195,8 +194,27 @@ impl<'a> Reading<'a> {
         };
         let has_file = !written.places.is_empty();
         let otherwise = if has_file { Place::file(join(self.directory, "content.yaml")) } else { self.place.clone() };
-        self.problems.extend(self.context.rules.check(name, manifest.appmode, &settings, written, &otherwise));
+        let problems = self.context.rules.check(name, manifest.appmode, &settings, written, &otherwise);
+        self.add_with_source(problems);
         settings
+    }
+
+    /// Adds problems of content.yaml with their lines. Only then is the file read again.
+    fn add_with_source(&mut self, problems: Vec<Diagnostic>) {
+        let text = if problems.is_empty() { None } else { self.settings_file() };
+        let text = text.and_then(|blob| self.context.snapshot.blob(blob, yaml::MAX_BYTES as u64).ok());
+        let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let own = join(self.directory, "content.yaml");
+        self.problems.extend(problems.into_iter().map(|problem| {
+            let is_own = problem.place.as_ref().is_some_and(|place| *place.file == *own);
+            if is_own { problem.with_source(&text) } else { problem }
+        }));
+    }
+
+    /// The content of content.yaml, if there is one.
+    fn settings_file(&self) -> Option<BlobId> {
+        let at = self.files.binary_search_by(|file| file.path.as_ref().cmp("content.yaml")).ok()?;
+        self.files.get(at).map(|file| file.blob)
     }
 }
 

@@ -105,7 +105,9 @@ pub enum ReadError {
     #[error("the operator's configuration cannot be used; nothing was changed")]
     Ceiling(#[from] ceiling::CeilingError),
     /// Trees that repeat themselves without end, or nearly so.
-    #[error("expected at most {limit} directories in the commit, found more at {directory:?}; nothing was changed")]
+    #[error(
+        "expected at most {limit} files and directories in the commit, found more at {directory:?}; nothing was changed"
+    )]
     TooMuch {
         /// Where reading stopped, from the root of what is read.
         directory: String,

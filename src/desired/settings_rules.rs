@@ -16,6 +16,8 @@ pub const PROCESSES: Code = Code::new("E0407");
 pub const SECRET: Code = Code::new("E0408");
 /// A service account that is not on the policy's list.
 pub const SERVICE_ACCOUNT: Code = Code::new("E0409");
+/// Interactive content that never starts.
+pub const NEVER_STARTED: Code = Code::new("W0406");
 /// A setting that has no effect on this appmode.
 pub const NO_EFFECT: Code = Code::new("W0404");
 
@@ -155,6 +157,11 @@ impl Check<'_> {
 
     /// Only what the item's own file says is worth a warning: defaults are for all kinds of items.
     fn without_effect(&mut self, appmode: Appmode) {
+        if appmode.is_interactive() && self.written.settings.min_processes == Some(0) {
+            let message = "`min_processes: 0` means that no process is ever started, since none is started on demand";
+            let help = "write 1 or more, or `suspend: true` to leave the item as it is";
+            self.problem(Severity::Warning, NEVER_STARTED, "min_processes", message.to_owned(), help);
+        }
         let rendered = ["schedule", "timezone"];
         let interactive = ["min_processes", "max_processes", "init_timeout"];
         let written = self.written;
@@ -196,6 +203,8 @@ mod tests {
         let text = "cpu_request: 3\ncpu_limit: 2500m\nmin_processes: 3\nmax_processes: 1\nschedule: '@daily'\n";
         insta::assert_snapshot!(problems(&policy, Appmode::PythonDash, text).join("\n"));
         assert!(problems(&policy, Appmode::PythonDash, "cpu_request: 2\nmin_processes: 2\n").is_empty());
+        let never = problems(&policy, Appmode::PythonDash, "min_processes: 0\n");
+        assert!(never.concat().starts_with("content.yaml:1:16 W0406"), "{never:?}");
     }
 
     #[test]

@@ -25,9 +25,9 @@ pub const SUBMODULE: Code = Code::new("W0603");
 /// A manifest outside of `content.paths`.
 pub const OUTSIDE: Code = Code::new("N0601");
 
-/// The most directories that are read anew in one walk: many times the largest repository known, and an end to trees
-/// that repeat themselves.
-const MOST_DIRECTORIES: usize = 500_000;
+/// The most names that are read anew in one walk: many times the largest repository known, and an end to trees that
+/// repeat themselves.
+const MOST_ENTRIES: usize = 2_000_000;
 /// From this many directories on, several are read at the same time.
 const WORTH_THREADS: usize = 16;
 /// How many are read at the same time.
@@ -74,7 +74,7 @@ pub struct Node {
     /// The items.
     pub found: Vec<Arc<Found>>,
     /// Problems that belong to no item.
-    pub problems: Vec<Diagnostic>,
+    pub problems: Vec<Arc<Diagnostic>>,
     listing: Option<Arc<Listing>>,
     children: Vec<(Arc<str>, Arc<Node>)>,
 }
@@ -122,11 +122,11 @@ fn visit(context: &Context<'_>, visit: &Visit<'_>) -> Result<Arc<Node>, ReadErro
     if let Some(node) = visit.old.iter().find(same) {
         return Ok(Arc::clone(node));
     }
-    if context.read.fetch_add(1, Ordering::Relaxed) >= MOST_DIRECTORIES {
-        return Err(ReadError::TooMuch { directory: visit.path.to_owned(), limit: MOST_DIRECTORIES });
-    }
     let unreadable = |source| ReadError::Unreadable { directory: visit.path.to_owned(), source };
     let entries = context.snapshot.directory(visit.tree).map_err(unreadable)?;
+    if context.read.fetch_add(1 + entries.len(), Ordering::Relaxed) >= MOST_ENTRIES {
+        return Err(ReadError::TooMuch { directory: visit.path.to_owned(), limit: MOST_ENTRIES });
+    }
     let mut node = Node {
         tree: visit.tree,
         context: context.digest,
@@ -154,7 +154,7 @@ fn manifest_in(
     context: &Context<'_>,
     directory: &str,
     entries: &[Entry],
-    problems: &mut Vec<Diagnostic>,
+    problems: &mut Vec<Arc<Diagnostic>>,
 ) -> Option<Opened> {
     let entry = entries.iter().find(|entry| entry.name == b"manifest.json")?;
     let is_item = context.paths.is_item(directory);
@@ -170,12 +170,12 @@ fn manifest_in(
         (false, false) => {
             let message = "this manifest is outside of content.paths, so it makes no item";
             let help = "move the content below content/, or set content.paths in wharf.yaml";
-            problems.push(Diagnostic::note(OUTSIDE, place(), message).with_help(help));
+            problems.push(Arc::new(Diagnostic::note(OUTSIDE, place(), message).with_help(help)));
         }
         (true, true) => {
             let message = "this manifest.json has no metadata.appmode and looks like something else; it makes no item";
             let help = "add metadata.appmode if it was meant to be content";
-            problems.push(Diagnostic::note(manifest::OTHER_KIND, place(), message).with_help(help));
+            problems.push(Arc::new(Diagnostic::note(manifest::OTHER_KIND, place(), message).with_help(help)));
         }
         (true, false) => {}
     }
@@ -239,7 +239,7 @@ fn container(context: &Context<'_>, visit: &Visit<'_>, entries: &[Entry], node: 
         unmanaged::warning(context.snapshot, visit.path, entries)
     };
     let quiet = visit.quiet || warning.is_some();
-    node.problems.extend(warning);
+    node.problems.extend(warning.map(Arc::new));
     let mut deeper: Vec<(Arc<str>, String, TreeId)> = Vec::new();
     for entry in entries {
         let name = std::str::from_utf8(&entry.name).ok().filter(|_| bad_name(&entry.name).is_none());
@@ -248,7 +248,7 @@ fn container(context: &Context<'_>, visit: &Visit<'_>, entries: &[Entry], node: 
             (EntryKind::Directory(_), Some(_)) if visit.depth >= MOST_DEPTH => {
                 let message = format!("expected at most {MOST_DEPTH} directories inside each other, found more");
                 let error = Diagnostic::error(layout::FILE_COUNT, Place::file(path()), message);
-                node.problems.push(error.with_help("move it up; nothing in it is read"));
+                node.problems.push(Arc::new(error.with_help("move it up; nothing in it is read")));
             }
             (EntryKind::Directory(tree), Some(name)) => {
                 let path = join(visit.path, name);
@@ -260,12 +260,13 @@ fn container(context: &Context<'_>, visit: &Visit<'_>, entries: &[Entry], node: 
                 let reason = bad_name(&entry.name).unwrap_or_default();
                 let message = format!("expected the name of an item, found a directory whose name {reason}");
                 let error = Diagnostic::error(layout::NAME, Place::file(path()), message);
-                node.problems.push(error.with_help("rename the directory; nothing in it is read"));
+                node.problems.push(Arc::new(error.with_help("rename the directory; nothing in it is read")));
             }
             (EntryKind::Submodule, _) if context.paths.may_hold(&path()) => {
                 let message = "expected content, found a submodule, whose files are in another repository";
                 let warning = Diagnostic::warning(SUBMODULE, Place::file(path()), message);
-                node.problems.push(warning.with_help("commit the files themselves; submodules are never fetched"));
+                node.problems
+                    .push(Arc::new(warning.with_help("commit the files themselves; submodules are never fetched")));
             }
             _ => {}
         }

@@ -1,9 +1,9 @@
-//! A snapshot that counts what is read from it: the cost of a reading, without a clock.
+//! A snapshot that counts what is read from it: the cost of a reading, without a clock. And one without an end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf::desired::memory_snapshot::MemorySnapshot;
-use wharf::desired::snapshot::{Entry, Snapshot, Unreadable};
+use wharf::desired::snapshot::{Entry, EntryKind, Snapshot, Unreadable};
 use wharf::model::{BlobId, TreeId};
 
 /// Counts reads of directories and of contents.
@@ -51,5 +51,32 @@ impl Snapshot for Counting {
     fn size(&self, blob: BlobId) -> Result<u64, Unreadable> {
         self.sizes.fetch_add(1, Ordering::Relaxed);
         self.inner.size(blob)
+    }
+}
+
+/// Directories inside each other, each holding the next one many times: few objects, endless paths.
+pub struct Repeating {
+    pub width: u8,
+    pub depth: u8,
+}
+
+impl Snapshot for Repeating {
+    fn root(&self) -> TreeId {
+        TreeId::from_bytes([self.depth; 20])
+    }
+
+    fn directory(&self, tree: TreeId) -> Result<Vec<Entry>, Unreadable> {
+        let level = tree.as_bytes()[0];
+        let deeper = EntryKind::Directory(TreeId::from_bytes([level.saturating_sub(1); 20]));
+        let names = (b'a'..).take(usize::from(self.width));
+        Ok(if level == 0 { Vec::new() } else { names.map(|name| Entry { name: vec![name], kind: deeper }).collect() })
+    }
+
+    fn blob(&self, blob: BlobId, _: u64) -> Result<Vec<u8>, Unreadable> {
+        Err(Unreadable::Missing { what: blob.to_string() })
+    }
+
+    fn size(&self, blob: BlobId) -> Result<u64, Unreadable> {
+        Err(Unreadable::Missing { what: blob.to_string() })
     }
 }

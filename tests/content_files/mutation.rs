@@ -114,3 +114,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_flood_of_bad_paths_ends_soon() {
+    let listed: Vec<String> = (0..20_000).map(|n| format!("\"../{n}\": {{}}")).collect();
+    let text = manifest("python-api", "", &format!(", \"files\": {{{}}}", listed.join(",")));
+    let desired = fresh(&MemorySnapshot::builder().file("content/x/manifest.json", text).file("content/x/app.py", ""));
+    assert_eq!(desired.diagnostics.0.len(), 10);
+}
+
+#[test]
+fn trees_that_repeat_themselves_end_soon() {
+    // Ten directories, each ten times the next: ten thousand million paths.
+    let deep = super::counting::Repeating { width: 10, depth: 10 };
+    let result = wharf::desired::read(&deep, &wharf::desired::Ceiling::default(), &wharf::desired::Cache::new());
+    assert!(matches!(result, Err(wharf::desired::ReadError::TooMuch { .. })));
+}
