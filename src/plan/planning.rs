@@ -151,7 +151,11 @@ impl<'a> Planner<'a> {
         }
         let part = plan_item(&self.scene(wanted, record, renamed));
         let settled = part.operations.is_empty() && part.aside == super::steps::Aside::default();
-        self.count(if settled { "as they should be" } else { "changing" });
+        self.count(match (settled, part.aside.stalled.is_empty()) {
+            (true, _) => "as they should be",
+            (false, true) => "changing",
+            (false, false) => "stalled",
+        });
         self.add(part);
     }
 
@@ -353,7 +357,10 @@ fn cost(operations: &[Operation]) -> Cost {
                 Role::Render => cost.renders += 1,
             },
             (_, Action::Delete, Subject::Job(name)) if name.as_str().starts_with("run-") => cost.stops += 1,
-            (_, Action::Delete, Subject::Content(_) | Subject::Environment(_)) => cost.deletes += 1,
+            // A renamed item waits for its heir, and is not lost.
+            (_, Action::Delete, Subject::Content(_) | Subject::Environment(_)) if operation.after.is_empty() => {
+                cost.deletes += 1;
+            }
             _ => {}
         }
     }
