@@ -7,5 +7,6 @@ mod items;
 mod mutation;
 mod problems;
 mod safety;
+mod sample;
 mod speed;
 mod support;
