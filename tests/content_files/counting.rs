@@ -67,9 +67,12 @@ impl Snapshot for Repeating {
 
     fn directory(&self, tree: TreeId) -> Result<Vec<Entry>, Unreadable> {
         let level = tree.as_bytes()[0];
-        let deeper = EntryKind::Directory(TreeId::from_bytes([level.saturating_sub(1); 20]));
-        let names = (b'a'..).take(usize::from(self.width));
-        Ok(if level == 0 { Vec::new() } else { names.map(|name| Entry { name: vec![name], kind: deeper }).collect() })
+        if level == 0 {
+            let file = EntryKind::File { blob: BlobId::from_bytes([0; 20]), executable: false };
+            return Ok((0..200).map(|n| Entry { name: format!("f{n}").into_bytes(), kind: file }).collect());
+        }
+        let deeper = EntryKind::Directory(TreeId::from_bytes([level - 1; 20]));
+        Ok((b'a'..).take(usize::from(self.width)).map(|name| Entry { name: vec![name], kind: deeper }).collect())
     }
 
     fn blob(&self, blob: BlobId, _: u64) -> Result<Vec<u8>, Unreadable> {

@@ -61,7 +61,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn a_damaged_manifest_is_read_or_refused(at in any::<prop::sample::Index>(), cut in 0..12_usize, piece in piece()) {

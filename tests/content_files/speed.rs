@@ -128,6 +128,8 @@ fn apply(builder: MemorySnapshotBuilder, change: &Change) -> MemorySnapshotBuild
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn the_cache_changes_nothing(changes in prop::collection::vec(change(), 1..25)) {
         let cache = Cache::new();
