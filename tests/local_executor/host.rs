@@ -75,7 +75,7 @@ impl Host {
     pub async fn executor_with(&self, change: impl FnOnce(&mut LocalConfig)) -> Arc<LocalExecutor> {
         let mut config = self.config.clone();
         change(&mut config);
-        Arc::new(LocalExecutor::open(config).await.unwrap().0)
+        Arc::new(LocalExecutor::open(config).await.unwrap_or_else(|error| panic!("cannot open: {error}")).0)
     }
 
     /// An item whose content is changed.

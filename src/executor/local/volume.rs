@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::config::{LocalConfig, Purpose};
 use super::files::{
@@ -13,6 +14,12 @@ use crate::executor::ExecutorError;
 
 /// The layout of the data directory that this version reads and writes.
 const FORMAT: u32 = 1;
+
+/// How long a lock is waited for. A daemon that is killed while it starts a session leaves, for an instant, a process
+/// that has copies of its open files and is not the session yet.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// The pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the marker says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,14 +87,21 @@ fn check_marker(layout: &Layout, config: &LocalConfig) -> Result<bool, ExecutorE
 fn take_lock(layout: &Layout) -> Result<File, ExecutorError> {
     let path = layout.marker();
     let file = OpenOptions::new().read(true).open(&path).map_err(|cause| storage("opening", &path, &cause))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ExecutorError::Volume {
-            place: layout.root().display().to_string(),
-            problem: "is in use by another wharf process; end that one first, or give this one another --data-dir"
-                .to_owned(),
-        }),
-        Err(TryLockError::Error(cause)) => Err(storage("locking", &path, &cause)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(ExecutorError::Volume {
+                    place: layout.root().display().to_string(),
+                    problem:
+                        "is in use by another wharf process; end that one first, or give this one another --data-dir"
+                            .to_owned(),
+                });
+            }
+            Err(TryLockError::Error(cause)) => return Err(storage("locking", &path, &cause)),
+        }
     }
 }
 
