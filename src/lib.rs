@@ -41,6 +41,8 @@ pub mod reconcile;
 pub mod cli;
 #[cfg(feature = "controller")]
 pub mod config;
+#[cfg(feature = "controller")]
+pub mod serve;
 pub mod session;
 #[cfg(feature = "controller")]
 pub mod source;

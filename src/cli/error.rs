@@ -9,6 +9,7 @@ use super::style::{ACCENT, BAD, paint};
 use crate::config::{ConfigError, StateDirectoryError};
 use crate::desired::ReadError;
 use crate::executor::ExecutorError;
+use crate::reconcile::PassError;
 use crate::registry::RegistryError;
 use crate::source::SourceError;
 
@@ -55,6 +56,33 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
+    /// The commit that was named is not the one in force.
+    #[error("the commit cannot be applied: {reason}")]
+    NotInForce {
+        /// Why.
+        reason: String,
+    },
+    /// A pass failed.
+    #[error("{reason}")]
+    Pass {
+        /// Why.
+        reason: String,
+    },
+    /// Planning failed.
+    #[error(transparent)]
+    Planning(#[from] PassError),
+    /// The reconciler does not do it.
+    #[error("{message}")]
+    Refused {
+        /// Why, and what to do next.
+        message: String,
+    },
+    /// The wharf that runs here closed the connection.
+    #[error("the wharf that runs here went away while it was asked; ask again")]
+    Silent(#[source] io::Error),
+    /// The loop ended by a panic.
+    #[error("the reconciler stopped unexpectedly; this is a defect of wharf, and what runs goes on running")]
+    Broken,
     /// Standard output cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -83,7 +111,7 @@ impl CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Source(SourceError::NotARepository { .. }) => {
-                Some("name one with --repo, or read a plain directory with --working-tree")
+                Some("--repo names another place; without it the directory is read in which wharf is started")
             }
             Self::NoItem { .. } => Some("`wharf explain` lists every item"),
             Self::Registry(RegistryError::Version { .. }) => {

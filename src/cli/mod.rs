@@ -1,15 +1,31 @@
 //! The command line: one file a command, and the only room that prints. What commands do stands in the other rooms.
 
+mod apply;
+mod client;
 mod commit;
+mod compare;
 mod completions;
+mod control;
 mod diagnostics;
+mod diff;
+mod engine;
+mod environments;
 mod error;
 mod escape;
 mod explain;
+mod history;
 mod init;
+mod logs;
+mod open;
 mod output;
+mod progress;
+mod ps;
+mod run;
 mod schema;
+mod state;
+mod status;
 mod style;
+mod table;
 mod validate;
 mod world;
 
@@ -43,9 +59,23 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Validate(validate::Validate),
     Explain(explain::Explain),
-    Init(init::Init),
+    Diff(diff::Diff),
+    Run(run::Run),
+    Apply(apply::Apply),
+    Ps(ps::Ps),
+    Status(status::Status),
+    Logs(logs::Logs),
+    Open(open::Open),
+    Environments(environments::Environments),
+    History(history::History),
+    Reconcile(control::Reconcile),
+    Suspend(control::Suspend),
+    Resume(control::Resume),
+    Approve(control::Approve),
+    Down(control::Down),
     Schema(schema::PrintSchema),
     Completions(completions::Completions),
     /// Does the job of a directory; executors start it.
@@ -142,15 +172,32 @@ impl Cli {
 }
 
 impl Command {
-    /// The exit code of every error, where it is the same for all.
+    /// The exit code of every error, where it is the same for all: 1 already means something to `diff`.
     const fn error_code(&self) -> Option<u8> {
-        None
+        match self {
+            Self::Diff(_) => Some(2),
+            _ => None,
+        }
     }
 
     async fn run(self, context: &Context) -> Result<Exit, CliError> {
         match self {
-            Self::Validate(validate) => validate.execute(context).await,
-            Self::Explain(explain) => explain.execute(context).await,
+            Self::Validate(command) => command.execute(context).await,
+            Self::Explain(command) => command.execute(context).await,
+            Self::Diff(command) => command.execute(context).await,
+            Self::Run(command) => command.execute(context).await,
+            Self::Apply(command) => command.execute(context).await,
+            Self::Ps(command) => command.execute(context).await,
+            Self::Status(command) => command.execute(context).await,
+            Self::Logs(command) => command.execute(context).await,
+            Self::Open(command) => command.execute(context).await,
+            Self::Environments(command) => command.execute(context).await,
+            Self::History(command) => command.execute(context).await,
+            Self::Reconcile(command) => command.execute(context).await,
+            Self::Suspend(command) => command.execute(context).await,
+            Self::Resume(command) => command.execute(context).await,
+            Self::Approve(command) => command.execute(context).await,
+            Self::Down(command) => command.execute(context).await,
             Self::Init(_) | Self::Schema(_) | Self::Completions(_) | Self::Session { .. } => Ok(Exit::Good),
         }
     }

@@ -126,6 +126,12 @@ impl Output {
         items.iter().try_for_each(|item| self.document(item))
     }
 
+    /// Prints one thing of a stream: always one line.
+    pub fn line(self, thing: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(thing).map_err(CliError::Unprintable)?;
+        print(&format!("{}\n", escape::json(text)))
+    }
+
     /// Prints text for people as it stands, colours and line feeds included.
     pub fn text(self, text: &str) -> Result<(), CliError> {
         self.no_markdown()?;

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use schemars::Schema;
 
+use super::environments::EnvironmentItems;
 use super::explain::Explanations;
+use super::history::HistoryEntries;
+use super::ps::ItemStates;
+use super::status::StatusDocument;
 use super::validate::Findings;
 use super::{CliError, Exit, Output};
 use crate::plan::PlanDocument;
@@ -31,16 +35,29 @@ pub enum Form {
     Explain,
     /// What `wharf validate` prints.
     Diagnostics,
+    /// What `wharf ps` prints.
+    Ps,
+    /// What `wharf status` prints.
+    Status,
+    /// What `wharf environments` prints.
+    Environments,
+    /// What `wharf history` prints.
+    History,
 }
 
 impl Form {
-    const ALL: [Self; 3] = [Self::Plan, Self::Explain, Self::Diagnostics];
+    const ALL: [Self; 7] =
+        [Self::Plan, Self::Explain, Self::Diagnostics, Self::Ps, Self::Status, Self::Environments, Self::History];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Explain => "explain",
             Self::Diagnostics => "diagnostics",
+            Self::Ps => "ps",
+            Self::Status => "status",
+            Self::Environments => "environments",
+            Self::History => "history",
         }
     }
 
@@ -51,6 +68,10 @@ impl Form {
             Self::Plan => generator.into_root_schema_for::<PlanDocument<'_>>(),
             Self::Explain => generator.into_root_schema_for::<Explanations>(),
             Self::Diagnostics => generator.into_root_schema_for::<Findings>(),
+            Self::Ps => generator.into_root_schema_for::<ItemStates>(),
+            Self::Status => generator.into_root_schema_for::<StatusDocument>(),
+            Self::Environments => generator.into_root_schema_for::<EnvironmentItems>(),
+            Self::History => generator.into_root_schema_for::<HistoryEntries>(),
         }
     }
 }

@@ -21,7 +21,8 @@ pub const QUIET: Style = Style::new().dimmed();
 
 /// Text in a style, with its control characters made visible.
 pub fn paint(style: Style, text: impl AsRef<str>) -> String {
-    format!("{style}{}{style:#}", plain(text.as_ref()))
+    let text = plain(text.as_ref());
+    if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
 }
 
 /// The same, filled with spaces to a width in characters.

@@ -52,7 +52,13 @@ pub struct StateDirectory {
 impl StateDirectory {
     /// Makes the directory if it is not there, for its owner alone.
     pub fn make(path: &Path) -> Result<(), StateDirectoryError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
+        if path.is_dir() {
+            return Ok(());
+        }
+        // The directories above are other programs' too: they get the usual mode.
+        let above = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let made = above.and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(path));
+        made.map_err(failed("make the directory", path))
     }
 
     /// Takes the directory for this process, without waiting.
