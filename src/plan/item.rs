@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::chain::Chain;
 use super::goal::Options;
-use super::job::{BundleSpec, ContentSpec, JobSpec, ServiceSpec, Target};
+use super::job::{BundleSpec, ContentSpec, JobSpec, Target};
 use super::memory::Step;
 use super::names::{JobName, Revision, Role, Slot};
 use super::observed::{ExecutorView, ObservedItem, ObservedJob, Ownership, Phase, Record};
@@ -120,11 +120,19 @@ fn static_target(scene: &Scene<'_>) -> Target {
 /// The stable address, when it does not answer as it should. `after` is what must hold before the switch.
 pub(super) fn publish(scene: &Scene<'_>, chain: &mut Chain, target: Target, after: impl IntoIterator<Item = Wait>) {
     let item = &scene.wanted.item;
-    let revision = item.revision.clone();
-    let spec = ServiceSpec { item: item.name.clone(), slug: item.slug.clone(), revision, target };
     let subject = Subject::service(&item.slug);
     let after: Vec<Wait> = after.into_iter().collect();
-    match &scene.view.service {
+    let observed = scene.view.service.as_ref();
+    let as_wanted = observed.is_some_and(|service| {
+        let same = service.revision == item.revision && service.target == target;
+        same && service.ownership == Ownership::Ours
+            && scene.wanted.service.is_none_or(|digest| digest == service.digest)
+    });
+    if as_wanted {
+        return;
+    }
+    let spec = item.service(target);
+    match observed {
         None => {
             chain.push(Action::Create, subject, "first revision", None, Precondition::Absent, Payload::Service(spec));
             chain.last_waits(after);
@@ -138,11 +146,7 @@ pub(super) fn publish(scene: &Scene<'_>, chain: &mut Chain, target: Target, afte
             });
         }
         Some(service) => {
-            let digest = spec.digest();
             let foreign = service.ownership == Ownership::Foreign;
-            if service.digest == digest && !foreign {
-                return;
-            }
             let why = if service.revision == spec.revision { "a newer result" } else { "the new revision is ready" };
             let before = serde_json::to_value(&service.target).ok();
             let precondition = Precondition::Present { uid: service.uid.clone(), digest: service.digest };

@@ -109,8 +109,10 @@ fn forget(observed: Observed<'_>, changes: &mut Vec<Change>) {
     for name in memory.revisions.keys().filter(|name| !observed.registry.contents.contains_key(*name)) {
         changes.push(Change::Revisions(name.clone(), Vec::new()));
     }
-    let kept_builds: BTreeSet<&PackageKey> =
-        memory.revisions.values().flatten().filter_map(|form| package_key(form)).collect();
+    // Only failed builds are remembered, so there are few, and mostly none.
+    let remembers_builds = memory.outcomes.keys().next().is_some_and(|step| matches!(step, Step::Build(_)));
+    let forms = memory.revisions.values().flatten().filter(|_| remembers_builds);
+    let kept_builds: BTreeSet<&PackageKey> = forms.filter_map(|form| package_key(form)).collect();
     let current = |item: &ItemName| observed.registry.contents.get(item).map(|record| &record.form);
     let just_learned: BTreeSet<Step> = changes
         .iter()
@@ -121,11 +123,12 @@ fn forget(observed: Observed<'_>, changes: &mut Vec<Change>) {
             Step::Build(key) => kept_builds.contains(key) || observed.executor.builds.contains_key(key),
             Step::Write { item } => current(item).is_some(),
             Step::Job { item, role, revision, slot } => {
-                let view = observed.executor.items.get(&item.slug());
-                let job_there = view.is_some_and(|view| {
-                    view.jobs.values().any(|job| job.revision == *revision && job.role == *role && job.slot == *slot)
-                });
-                job_there || is_kept(memory, item, revision) && !is_old_slot(memory, step)
+                let job_there = || {
+                    let view = observed.executor.items.get(&item.slug());
+                    let same = |job: &ObservedJob| job.revision == *revision && job.role == *role && job.slot == *slot;
+                    view.is_some_and(|view| view.jobs.values().any(same))
+                };
+                is_kept(memory, item, revision) && !is_old_slot(memory, step) || job_there()
             }
         };
         if !keep {

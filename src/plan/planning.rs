@@ -171,7 +171,7 @@ impl<'a> Planner<'a> {
         let drifted = record.stored != record.applied;
         let forms = self.observed.registry.memory.revisions.get(&record.form.name).map_or(&[][..], Vec::as_slice);
         let applied = forms.iter().filter(|_| drifted).find(|form| Digest::of_value(form) == record.applied);
-        Wanted { item: applied.unwrap_or(&record.form).clone(), digest: record.applied, origin }
+        Wanted::with_digest(applied.unwrap_or(&record.form).clone(), record.applied, origin)
     }
 
     /// The same for an item that only its record speaks for. A record that was edited by hand is no consent.

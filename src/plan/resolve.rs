@@ -77,7 +77,7 @@ pub fn resolve(item: &Item, place: Option<(&Selected, &Environment)>, demands: D
         content,
     };
     let origin = Origin { path: item.manifest_place.file.to_string(), blob: item.manifest_blob };
-    Wanted { digest: Digest::of_value(&wanted), item: Arc::new(wanted), origin }
+    Wanted::new(Arc::new(wanted), origin)
 }
 
 /// The name of an item's files. `content.yaml` is not among them: a new title rewrites nothing.

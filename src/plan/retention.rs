@@ -40,7 +40,7 @@ struct Keeper<'a> {
 
 impl Keeper<'_> {
     fn item(&mut self, slug: &Slug, view: &ObservedItem) {
-        for job in view.jobs.values() {
+        for job in view.jobs.values().filter(|job| !job.phase.is_active()) {
             let step =
                 Step::Job { item: job.item.clone(), role: job.role, revision: job.revision.clone(), slot: job.slot };
             self.job(&step, job);

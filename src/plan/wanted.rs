@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::ContentSpec;
+use super::job::{ContentSpec, ServiceSpec, Target};
 use super::names::{BundleId, Revision};
-use crate::model::{Appmode, Digest, ItemName, Selected, Slug, TreeId};
+use crate::model::{Appmode, Digest, ItemName, Kind, Selected, Slug, TreeId};
 
 /// What is shown about an item and shapes no process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub struct WantedItem {
     pub presentation: Presentation,
 }
 
-/// A [`WantedItem`] and its digest, computed once.
+/// A [`WantedItem`] and its digests, computed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// What the item should be.
@@ -82,4 +82,32 @@ pub struct Wanted {
     pub digest: Digest,
     /// Where it stands in Git.
     pub origin: super::observed::Origin,
+    /// The digest of its address as it should be; `None` for documents, whose address follows their results.
+    pub service: Option<Digest>,
+}
+
+impl Wanted {
+    /// An item with the digests that every pass compares by.
+    pub fn new(item: Arc<WantedItem>, origin: super::observed::Origin) -> Self {
+        let digest = Digest::of_value(&item);
+        Self::with_digest(item, digest, origin)
+    }
+
+    /// The same for a form whose digest is known.
+    pub fn with_digest(item: Arc<WantedItem>, digest: Digest, origin: super::observed::Origin) -> Self {
+        let target = match item.appmode.kind() {
+            Kind::Static => Some(Target::Bundle { id: item.bundle.clone(), index: item.index.clone() }),
+            Kind::Interactive => Some(Target::Processes),
+            Kind::Rendered => None,
+        };
+        let service = target.map(|target| item.service(target).digest());
+        Self { item, digest, origin, service }
+    }
+}
+
+impl WantedItem {
+    /// Its stable address, answering with a target.
+    pub fn service(&self, target: Target) -> ServiceSpec {
+        ServiceSpec { item: self.name.clone(), slug: self.slug.clone(), revision: self.revision.clone(), target }
+    }
 }

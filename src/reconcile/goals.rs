@@ -10,7 +10,7 @@ use crate::model::{
     Demands, Digest, Environment, Guid, ImageRef, Instance, Item, ItemName, Language, Policy, Selected, is_started_here,
 };
 use crate::plan::{
-    Goal, ItemGoal, Note, Options, Origin, RegistryView, Site, WantedEnvironment, redirect_text, resolve,
+    Goal, ItemGoal, Note, Options, Origin, RegistryView, Site, WantedEnvironment, WantedItem, redirect_text, resolve,
 };
 use crate::select::{Again, Availability, Candidate, NoFit, Recorded, choose_again, demands_digest, explain};
 
@@ -57,7 +57,8 @@ impl Goals {
 /// What one item's goal was made of, and the goal.
 struct Cached {
     item: Arc<Item>,
-    recorded: Option<Recorded>,
+    /// The recorded form its selection was made with; `None` without one, or when it is to be made afresh.
+    recorded: Option<Arc<WantedItem>>,
     goal: ItemGoal,
     notes: Vec<Note>,
 }
@@ -95,16 +96,21 @@ impl GoalMaker {
         for (name, item) in &desired.items {
             let recorded = recorded(name, registry);
             let cached = self.items.get(name);
-            let hit = cached.filter(|cached| Arc::ptr_eq(&cached.item, item) && cached.recorded == recorded);
+            let same = |cached: &&Cached| match (&cached.recorded, recorded) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            let hit = cached.filter(|cached| Arc::ptr_eq(&cached.item, item)).filter(same);
             if let Some(cached) = hit {
                 items.insert(name.clone(), cached.goal.clone());
                 notes.extend(cached.notes.iter().cloned());
                 continue;
             }
-            let (goal, said) = self.item(item, recorded.as_ref(), &setting);
+            let (goal, said) = self.item(item, recorded.and_then(|form| selection_of(form)).as_ref(), &setting);
             items.insert(name.clone(), goal.clone());
             notes.extend(said.iter().cloned());
-            self.items.insert(name.clone(), Cached { item: item.clone(), recorded, goal, notes: said });
+            self.items
+                .insert(name.clone(), Cached { item: item.clone(), recorded: recorded.cloned(), goal, notes: said });
         }
         for (name, broken) in &desired.broken_items {
             let reason = broken.first.message.clone();
@@ -275,9 +281,17 @@ fn last_good<'a>(desired: &'a Desired, registry: &'a RegistryView) -> impl Itera
 }
 
 /// The recorded selection of an item, unless it is to be computed afresh.
-fn recorded(name: &ItemName, registry: &RegistryView) -> Option<Recorded> {
+fn recorded<'a>(name: &ItemName, registry: &'a RegistryView) -> Option<&'a Arc<WantedItem>> {
     let record = registry.contents.get(name).filter(|_| !registry.memory.reselect.contains(name))?;
-    Some(Recorded { selected: record.form.selected.clone()?, demands: record.form.demands })
+    if record.stored == record.applied {
+        return Some(&record.form);
+    }
+    // What somebody wrote into a record by hand is no selection of ours.
+    registry.memory.revisions.get(name)?.first()
+}
+
+fn selection_of(form: &WantedItem) -> Option<Recorded> {
+    Some(Recorded { selected: form.selected.clone()?, demands: form.demands })
 }
 
 fn note(item: &Item, kind: &str, text: String) -> Note {

@@ -73,7 +73,7 @@ fn commit(wishes: &[Wish], environments: &[u32]) -> Commit {
 
 fn wanted(form: Arc<WantedItem>, seed: u32) -> Wanted {
     let origin = samples::origin(&format!("content/{}/manifest.json", form.name), seed);
-    Wanted { digest: Digest::of_value(&form), item: form, origin }
+    Wanted::new(form, origin)
 }
 
 fn plan_of(commit: &Commit, world: &World) -> Plan {

@@ -27,7 +27,7 @@ impl Commit {
     fn of(forms: impl IntoIterator<Item = Arc<WantedItem>>) -> Self {
         let goal = |form: Arc<WantedItem>| {
             let origin = samples::origin(&format!("content/{}/manifest.json", form.name), 1);
-            let wanted = Wanted { digest: Digest::of_value(&form), item: form.clone(), origin };
+            let wanted = Wanted::new(form.clone(), origin);
             (form.name.clone(), ItemGoal::Wanted(Arc::new(wanted)))
         };
         Self { items: forms.into_iter().map(goal).collect(), ..Self::default() }
