@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -45,10 +46,11 @@ pub struct Seen {
 /// The loop and what it listens to.
 pub struct Daemon<W> {
     reconciler: Reconciler,
-    wakes: W,
+    wakes: Arc<W>,
+    /// The wait for the source. It outlives passes and requests: waking for those must not put the next poll off.
+    waiting: Option<BoxFuture<'static, ()>>,
     commands: mpsc::Receiver<Command>,
     seen: watch::Sender<Seen>,
-    source_failures: u32,
     next_wake: Option<Timestamp>,
 }
 
@@ -61,10 +63,11 @@ pub enum Ended {
     Down,
 }
 
-impl<W: Wakes> Daemon<W> {
+impl<W: Wakes + 'static> Daemon<W> {
     /// A loop around a reconciler.
     pub fn new(reconciler: Reconciler, wakes: W, commands: mpsc::Receiver<Command>, seen: watch::Sender<Seen>) -> Self {
-        Self { reconciler, wakes, commands, seen, source_failures: 0, next_wake: None }
+        let wakes = Arc::new(wakes);
+        Self { reconciler, wakes, waiting: None, commands, seen, next_wake: None }
     }
 
     /// Passes until it is cancelled. What runs goes on running.
@@ -80,15 +83,21 @@ impl<W: Wakes> Daemon<W> {
                 continue;
             }
             let pause = self.pause();
-            tokio::select! {
+            let mut waiting = self.waiting();
+            let woken = tokio::select! {
                 () = cancel.cancelled() => return Ended::Cancelled,
                 command = self.commands.recv() => match command {
-                    Some(command) => if self.answer(command).await { return Ended::Down },
+                    Some(command) => if self.answer(command).await { return Ended::Down } else { false },
                     None => return Ended::Cancelled,
                 },
-                () = self.wakes.woken(self.source_failures) => self.reconciler.look_again(),
-                changed = events.changed() => if changed.is_err() { return Ended::Cancelled },
-                () = tokio::time::sleep(pause) => {}
+                () = &mut waiting => true,
+                changed = events.changed() => if changed.is_err() { return Ended::Cancelled } else { false },
+                () = tokio::time::sleep(pause) => false,
+            };
+            if woken {
+                self.reconciler.look_again();
+            } else {
+                self.waiting = Some(waiting);
             }
         }
     }
@@ -96,15 +105,16 @@ impl<W: Wakes> Daemon<W> {
     /// One pass, which a new commit cuts short. Gives whether another one is due at once.
     async fn pass(&mut self, cancel: &CancellationToken) -> bool {
         let cut_short = cancel.child_token();
-        let failures = self.source_failures;
-        let result = {
+        let failures = self.reconciler.status().source_failures;
+        let mut waiting = self.waiting();
+        let (result, woken) = {
             let pass = self.reconciler.pass(&cut_short);
             tokio::pin!(pass);
             let mut woken = false;
             loop {
                 tokio::select! {
                     result = &mut pass => break (result, woken),
-                    () = self.wakes.woken(failures), if !woken => {
+                    () = &mut waiting, if !woken => {
                         // The pass ends what it has begun; the next one sees the newest commit.
                         woken = true;
                         cut_short.cancel();
@@ -112,17 +122,24 @@ impl<W: Wakes> Daemon<W> {
                 }
             }
         };
-        let (result, woken) = result;
+        let again = self.tell(result);
         if woken {
             self.reconciler.look_again();
+        } else if self.reconciler.status().source_failures == failures {
+            self.waiting = Some(waiting);
         }
-        self.tell(result) || woken
+        again || woken
+    }
+
+    /// The wait that is under way, or a new one.
+    fn waiting(&mut self) -> BoxFuture<'static, ()> {
+        let (wakes, failures) = (Arc::clone(&self.wakes), self.reconciler.status().source_failures);
+        self.waiting.take().unwrap_or_else(|| Box::pin(async move { wakes.woken(failures).await }))
     }
 
     /// Shows what a pass came to. Gives whether another one is due at once.
     fn tell(&mut self, result: Result<Pass, PassError>) -> bool {
         let status = self.reconciler.status().clone();
-        self.source_failures = if status.source_error.is_some() { self.source_failures.saturating_add(1) } else { 0 };
         let (pass, error, again) = match result {
             Ok(pass) => {
                 self.next_wake = pass.next_wake;

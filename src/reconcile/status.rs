@@ -29,6 +29,8 @@ pub struct Status {
     pub newest: Option<CommitId>,
     /// Why the source could not be asked, the last time it was.
     pub source_error: Option<String>,
+    /// How many looks in a row failed.
+    pub source_failures: u32,
     /// Why the newest commit is not in force.
     pub refusal: Option<String>,
     /// The problems of the newest commit that was read.
@@ -43,10 +45,12 @@ impl Status {
     pub(super) fn seen(&mut self, commit: CommitId) {
         self.newest = Some(commit);
         self.source_error = None;
+        self.source_failures = 0;
     }
 
     pub(super) fn source_failed(&mut self, message: String) {
         self.source_error = Some(message);
+        self.source_failures = self.source_failures.saturating_add(1);
     }
 
     pub(super) fn refused(&mut self, commit: CommitId, reason: String) {

@@ -73,18 +73,35 @@ impl Watch {
         self.watcher.is_some()
     }
 
-    /// Waits for a change or for the interval. A change that happened before the call ends it at once.
+    /// Waits for a change or for the interval. A change that happened before the call ends it at once, and so does one
+    /// that an earlier call had seen when it was dropped.
     pub async fn woken(&self, failures: u32, random: u64) -> Woken {
         let pause = next_poll(self.interval, failures, random);
         if tokio::time::timeout(pause, self.changed.notified()).await.is_err() {
             return Woken::Interval;
         }
+        let mut seen = Seen { changed: &self.changed, told: false };
         for _ in 0..MOST_QUIET {
             if tokio::time::timeout(QUIET, self.changed.notified()).await.is_err() {
                 break;
             }
         }
+        seen.told = true;
         Woken::Files
+    }
+}
+
+/// A change that was seen and that nobody was told yet: dropped like that, it wakes the next wait.
+struct Seen<'a> {
+    changed: &'a Notify,
+    told: bool,
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -167,6 +184,16 @@ mod tests {
         let files = Watched::Files("/r".into());
         assert!(files.matters(&event(changed, "/r/app/content.yaml")));
         assert!(!files.matters(&event(changed, "/r/.git/index")));
+    }
+
+    #[tokio::test]
+    async fn a_change_is_not_lost_with_the_wait_that_saw_it() {
+        let watch = Watch { interval: MINUTE, changed: Arc::default(), watcher: None };
+        watch.changed.notify_one();
+        let cut_short = tokio::time::timeout(QUIET / 2, watch.woken(0, 0)).await;
+        assert!(cut_short.is_err(), "it waits for more changes first");
+        let next = tokio::time::timeout(MINUTE / 2, watch.woken(0, 0)).await;
+        assert_eq!(next, Ok(Woken::Files));
     }
 
     proptest! {
