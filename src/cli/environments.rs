@@ -148,7 +148,7 @@ impl Environments {
         match self.sort {
             Sort::Name => found.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name)),
             Sort::Title => {
-                found.sort_by(|(one, _), (other, _)| (&one.title, &one.name).cmp(&(&other.title, &other.name)))
+                found.sort_by(|(one, _), (other, _)| (&one.title, &one.name).cmp(&(&other.title, &other.name)));
             }
             Sort::Version => {
                 found.sort_by(|(one, _), (other, _)| {

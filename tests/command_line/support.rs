@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A home with a repository, a state and a data directory, and nothing from outside.
 pub struct Home(TempDir);
@@ -24,7 +24,10 @@ pub struct Said {
 
 impl Home {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let home = Self(tempfile::tempdir().unwrap());
+        // Every new home would search this host for interpreters again, and no item here needs one.
+        home.write("settings.yaml", "local: {interpreters: []}\n");
+        home
     }
 
     /// A home with the repository that `wharf init` makes.
@@ -62,6 +65,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(arguments).current_dir(self.0.path()).env_clear();
         command.env("HOME", self.0.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("WHARF_CONFIG", self.0.path().join("settings.yaml"));
         command.stdin(Stdio::null());
         command
     }

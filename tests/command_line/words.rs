@@ -66,6 +66,19 @@ fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
 }
 
 #[test]
+fn the_documented_configuration_file_is_read() {
+    let home = Home::with_repository();
+    let page = include_str!("../../docs/commands.md");
+    let block = page.split("\n\n").skip_while(|part| !part.starts_with("    repo:")).take(2);
+    let example: Vec<&str> = block.flat_map(str::lines).filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(example.len() > 15, "{example:?}");
+    home.write("config.yaml", &example.join("\n"));
+    let said = home.read(&["explain", "--config", "config.yaml", "--ref", "main", "--executor", "kubernetes"]);
+    // The example allows other images than the one that `wharf init` writes; the settings themselves are read.
+    assert!(said.err.is_empty() && said.out.contains("hello-api"), "{}{}", said.out, said.err);
+}
+
+#[test]
 fn completions_know_the_commands() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {

@@ -8,7 +8,7 @@ use super::entry::Entry;
 use crate::cli::diagnostics;
 use crate::cli::style::{ACCENT, BAD, GOOD, QUIET, STRONG, WAITING, count, padded, paint};
 use crate::desired::Desired;
-use crate::model::{Demands, Item, Language, Policy};
+use crate::model::{Demands, Item, Language, Policy, Selected};
 use crate::select::{self, Asked, Candidate, Chosen, Match, NoFit, Reason, Rule};
 
 /// The width of the words at the left of a card.
@@ -63,6 +63,9 @@ impl Card<'_> {
                 self.field("runs on", "nothing: its files are served as they are");
             }
             _ => {}
+        }
+        if let (Some(chosen), Some(to)) = (&entry.chosen, &entry.could_move) {
+            self.field("could move", &paint(WAITING, could_move(&chosen.selected, to)));
         }
         if let Some(note) = &entry.note {
             self.field("note", &paint(WAITING, note));
@@ -180,6 +183,20 @@ fn because(rule: Rule, item: &Item) -> String {
         Rule::FewerOthers => "the versions are equal elsewhere, and it carries the least besides".to_owned(),
         Rule::Name => "everything else is equal, and its name comes first".to_owned(),
     }
+}
+
+/// Where an item would go if it were chosen afresh.
+fn could_move(from: &Selected, to: &Selected) -> String {
+    let versions = |selected: &Selected| {
+        let installed = selected.installations.iter().map(|(language, it)| format!("{language} {}", it.version));
+        installed.collect::<Vec<_>>().join(", ")
+    };
+    let (from, to) = if from.environment == to.environment {
+        (versions(from), versions(to))
+    } else {
+        (from.environment.to_string(), to.environment.to_string())
+    };
+    format!("{from} -> {to}  (wharf apply --reselect)")
 }
 
 /// `no R`, where an environment lacks a language.

@@ -9,15 +9,17 @@ use serde::Serialize;
 
 use super::Choices;
 use crate::cli::Items;
-use crate::desired::Desired;
-use crate::model::{Appmode, Code, Demands, Diagnostic, Item, Language, Policy, Strategy};
+use crate::cli::commit::Commit;
+use crate::model::{Appmode, Code, Demands, Diagnostic, Item, Language, Policy, Selected, Strategy};
 use crate::select::{self, Chosen, Reason, explain};
 
 /// What `wharf explain --output json` prints.
 pub type Explanations = Items<Explanation>;
 
+/// A larger file is not read again to show a line of it, in bytes.
+const LARGEST_SHOWN: u64 = 4 << 20;
 /// An item that asks for an image, on a host that must not stand in for one.
-const NOT_ON_THIS_HOST: Code = Code::new("E0205");
+const NOT_ON_THIS_HOST: Code = Code::new("E0220");
 
 /// Which environment an item runs on, and why not the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -79,6 +81,8 @@ pub(super) struct Entry {
     /// `None` where the item cannot be read.
     pub item: Option<Arc<Item>>,
     pub chosen: Option<Chosen>,
+    /// What a fresh choice would take.
+    pub could_move: Option<Selected>,
     pub diagnostic: Option<Diagnostic>,
     /// Worth knowing: "asks for X, runs on this host".
     pub note: Option<String>,
@@ -107,8 +111,13 @@ impl Problem {
 }
 
 /// Every item of a commit, sorted by name.
-pub(super) fn entries(desired: &Desired, choices: &Choices<'_>) -> Vec<Entry> {
-    let good = desired.items.values().map(|item| entry(item, &desired.policy, choices));
+pub(super) fn entries(commit: &Commit, choices: &Choices<'_>) -> Vec<Entry> {
+    let desired = &commit.desired;
+    let good = desired.items.values().map(|item| {
+        let mut entry = entry(item, &desired.policy, choices);
+        entry.diagnostic = entry.diagnostic.map(|diagnostic| with_line(diagnostic, item, commit));
+        entry
+    });
     let broken = desired.broken_items.iter().map(|(name, broken)| {
         let nothing = Explanation {
             item: name.to_string(),
@@ -119,7 +128,14 @@ pub(super) fn entries(desired: &Desired, choices: &Choices<'_>) -> Vec<Entry> {
             rejected: BTreeMap::new(),
             error: Some(Problem::of(&broken.first)),
         };
-        Entry { explanation: nothing, item: None, chosen: None, diagnostic: Some(broken.first.clone()), note: None }
+        Entry {
+            explanation: nothing,
+            item: None,
+            chosen: None,
+            could_move: None,
+            diagnostic: Some(broken.first.clone()),
+            note: None,
+        }
     });
     let mut all: Vec<Entry> = good.chain(broken).collect();
     all.sort_by(|one, other| one.explanation.item.cmp(&other.explanation.item));
@@ -128,11 +144,16 @@ pub(super) fn entries(desired: &Desired, choices: &Choices<'_>) -> Vec<Entry> {
 
 fn entry(item: &Arc<Item>, policy: &Policy, choices: &Choices<'_>) -> Entry {
     let (demands, note) = demands_here(item, choices);
+    let recorded = choices.recorded.get(&item.name).filter(|it| it.demands == select::demands_digest(&demands));
+    let mut could_move = None;
     let (chosen, diagnostic) = match refused_here(item, choices) {
         Some(refused) => (None, Some(refused)),
         None if demands.no_environment => (None, None),
-        None => match select::choose(&demands, &choices.candidates, policy) {
-            Ok(chosen) => (chosen, None),
+        None => match select::choose_again(&demands, &choices.candidates, policy, recorded) {
+            Ok(again) => {
+                could_move = again.could_move;
+                (again.chosen, None)
+            }
             Err(problem) => (
                 None,
                 Some(with_install(explain::diagnostic(&problem, &demands, &item.manifest_place), &demands, choices)),
@@ -158,7 +179,7 @@ fn entry(item: &Arc<Item>, policy: &Policy, choices: &Choices<'_>) -> Entry {
         rejected,
         error: diagnostic.as_ref().map(Problem::of),
     };
-    Entry { explanation, item: Some(Arc::clone(item)), chosen, diagnostic, note }
+    Entry { explanation, item: Some(Arc::clone(item)), chosen, could_move, diagnostic, note }
 }
 
 fn asked(language: Language, demands: &Demands, policy: &Policy) -> Asked {
@@ -167,6 +188,21 @@ fn asked(language: Language, demands: &Demands, policy: &Policy) -> Asked {
         version: demand.and_then(|demand| demand.version.as_ref()).map(ToString::to_string),
         requires: demand.and_then(|demand| demand.requires.as_ref()).map(|requires| requires.as_str().to_owned()),
         strategy: policy.strategy(language),
+    }
+}
+
+/// The problem with the line of the file that it speaks of. Choosing knows places, and reads no files.
+fn with_line(diagnostic: Diagnostic, item: &Item, commit: &Commit) -> Diagnostic {
+    let blob = diagnostic.place.as_ref().filter(|_| diagnostic.excerpt.is_none()).and_then(|place| {
+        if place.file == item.manifest_place.file {
+            return Some(item.manifest_blob);
+        }
+        let path = place.file.strip_prefix(&*item.directory)?.trim_start_matches('/');
+        item.files.iter().find(|file| &*file.path == path).map(|file| file.blob)
+    });
+    match blob.map(|blob| commit.snapshot.blob(blob, LARGEST_SHOWN)) {
+        Some(Ok(bytes)) => diagnostic.with_source(&String::from_utf8_lossy(&bytes)),
+        _ => diagnostic,
     }
 }
 

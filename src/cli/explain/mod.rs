@@ -6,11 +6,13 @@ mod entry;
 use std::collections::BTreeMap;
 
 use super::commit::{self, Commit};
-use super::{CliError, Context, Exit, Items, world};
+use super::world::{self, World};
+use super::{CliError, Context, Exit, Items};
 use crate::desired::reading::nearest;
 use crate::executor::Candidates;
 use crate::model::{Environment, Guid, ImageRef, ItemName};
-use crate::select::{Availability, Candidate};
+use crate::registry::sqlite::DATABASE_FILE;
+use crate::select::{Availability, Candidate, Recorded};
 
 pub use entry::{Explanation, Explanations};
 
@@ -32,6 +34,8 @@ struct Choices<'a> {
     /// On this host: what to install for each language that is missing.
     host: Option<BTreeMap<crate::model::Language, &'a str>>,
     require_image_match: bool,
+    /// What was chosen before, where this is the repository that the instance on this host follows.
+    recorded: BTreeMap<ItemName, Recorded>,
 }
 
 impl Explain {
@@ -39,8 +43,9 @@ impl Explain {
     pub async fn execute(self, context: &Context) -> Result<Exit, CliError> {
         let commit = commit::read(context).await?;
         let candidates = world::candidates(context).await?;
-        let choices = Choices::new(context, &commit, &candidates);
-        let mut entries = entry::entries(&commit.desired, &choices);
+        let recorded = recorded(context).await?;
+        let choices = Choices { recorded, ..Choices::new(context, &commit, &candidates) };
+        let mut entries = entry::entries(&commit, &choices);
         if let Some(name) = &self.item {
             entries.retain(|entry| entry.explanation.item == *name);
             if entries.is_empty() {
@@ -57,6 +62,25 @@ impl Explain {
         }
         Ok(if failed { Exit::Found } else { Exit::Good })
     }
+}
+
+/// The selections that stay as they are (selection.md, 7): those of the instance here, if it follows this repository.
+async fn recorded(context: &Context) -> Result<BTreeMap<ItemName, Recorded>, CliError> {
+    let config = &context.config;
+    if config.require_supported_pair().is_err() || !config.state_dir.join(DATABASE_FILE).exists() {
+        return Ok(BTreeMap::new());
+    }
+    let view = World::observe(context).await?.registry.view().await?;
+    let source = commit::open(config)?;
+    let here = source.identity();
+    let followed =
+        view.memory.source.as_ref().is_some_and(|it| it.repository == here.repository && it.path == here.path);
+    let records = view.contents.iter().filter(|(name, _)| followed && !view.memory.reselect.contains(*name));
+    let selected = records.filter_map(|(name, record)| {
+        let selected = record.form.selected.clone()?;
+        Some((name.clone(), Recorded { selected, demands: record.form.demands }))
+    });
+    Ok(selected.collect())
 }
 
 fn no_item(name: &str, commit: &Commit) -> CliError {
@@ -84,6 +108,7 @@ impl<'a> Choices<'a> {
                 forbidden: Vec::new(),
                 host: Some(missing.iter().map(|(language, install)| (*language, install.as_str())).collect()),
                 require_image_match,
+                recorded: BTreeMap::new(),
             },
             Candidates::FromGit => {
                 let broken = commit.desired.broken_environments.iter();
@@ -93,6 +118,7 @@ impl<'a> Choices<'a> {
                     forbidden: forbidden.map(|(name, _)| name).collect(),
                     host: None,
                     require_image_match,
+                    recorded: BTreeMap::new(),
                 }
             }
         }
