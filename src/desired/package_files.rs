@@ -188,9 +188,63 @@ fn target_of(folder: &str, target: &str) -> Option<String> {
     plain_path(&parts.join("/"))
 }
 
+/// Requirements with everything they include in its place. Constraints only bound what something else asks for, so
+/// they stand apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inlined {
+    /// What is installed.
+    pub requirements: String,
+    /// What bounds it.
+    pub constraints: String,
+}
+
+/// Puts the texts of an item's package files together, beginning with `path`. A file that is included twice counts once.
+pub fn inlined(path: &str, texts: &BTreeMap<String, String>) -> Inlined {
+    let mut whole = Inlined::default();
+    let mut seen = std::collections::BTreeSet::new();
+    put(path, texts, false, &mut seen, &mut whole);
+    whole
+}
+
+fn put<'a>(
+    path: &str,
+    texts: &'a BTreeMap<String, String>,
+    constrains: bool,
+    seen: &mut std::collections::BTreeSet<&'a str>,
+    whole: &mut Inlined,
+) {
+    let Some((path, text)) = texts.get_key_value(path).filter(|(path, _)| seen.insert(path.as_str())) else { return };
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for line in text.lines() {
+        if let Some(target) = include(line).and_then(|(target, _)| target_of(folder, target)) {
+            let bounds = line.trim_start().starts_with("-c") || line.trim_start().starts_with("--constraint");
+            put(&target, texts, constrains || bounds, seen, whole);
+            continue;
+        }
+        let into = if constrains { &mut whole.constraints } else { &mut whole.requirements };
+        into.push_str(line);
+        into.push('\n');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn includes_are_put_in_their_place_and_constraints_apart() {
+        let texts = [
+            ("requirements.txt", "-r deps/base.txt\nflask\n-c limits.txt\n-r requirements.txt\n"),
+            ("deps/base.txt", "-r more.txt\nnumpy"),
+            ("deps/more.txt", "six\n"),
+            ("limits.txt", "flask<4\n"),
+        ];
+        let texts = texts.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+        let whole = inlined("requirements.txt", &texts);
+        assert_eq!(whole.requirements, "six\nnumpy\nflask\n");
+        assert_eq!(whole.constraints, "flask<4\n");
+        assert_eq!(inlined("missing.txt", &texts), Inlined::default());
+    }
 
     #[test]
     fn includes_are_recognised_in_every_spelling() {

@@ -43,8 +43,11 @@ pub struct PackageSpec {
     pub key: PackageKey,
     /// Whose packages: Python for now.
     pub language: Language,
-    /// The requirements, with `-r` and `-c` inlined.
+    /// The requirements, with every `-r` inlined.
     pub requirements: String,
+    /// What bounds them: every `-c`, inlined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub constraints: String,
     /// Server packages at pinned versions that the item did not list itself.
     pub server_packages: Vec<String>,
     /// Who installs.

@@ -10,6 +10,7 @@ use super::job::{ContentSpec, JobEnvironment, PackageSpec, Resources};
 use super::names::{BundleId, PackageKey, Revision};
 use super::observed::Origin;
 use super::wanted::{Presentation, Timetable, Wanted, WantedItem};
+use crate::desired::package_files::inlined;
 use crate::model::{
     Digest, Environment, Guid, Instance, Item, Kind, Language, PackageManager, PackageSource, Policy, Seconds,
     Selected, missing_server_packages,
@@ -132,6 +133,7 @@ struct KeyParts<'a> {
     digest: &'a Option<String>,
     interpreter: &'a crate::model::SelectedInstallation,
     requirements: &'a str,
+    constraints: &'a str,
     locks: &'a BTreeMap<&'a str, &'a str>,
     server_packages: &'a [String],
     manager: PackageManager,
@@ -149,7 +151,8 @@ fn packages(item: &Item, environment: &JobEnvironment, bundle: &BundleId, policy
         return None;
     }
     let file = manifest.python_packages.as_ref();
-    let requirements = file.and_then(|file| item.package_files.get(&file.path)).map_or("", String::as_str);
+    let whole = file.map(|file| inlined(&file.path, &item.package_files)).unwrap_or_default();
+    let requirements = whole.requirements.as_str();
     let server_packages = missing_server_packages(manifest.appmode, requirements);
     let server_packages: Vec<String> = server_packages.into_iter().map(str::to_owned).collect();
     if server_packages.is_empty() && !lists_a_package(requirements) {
@@ -168,6 +171,7 @@ fn packages(item: &Item, environment: &JobEnvironment, bundle: &BundleId, policy
         digest: &environment.digest,
         interpreter,
         requirements,
+        constraints: &whole.constraints,
         locks: &locks,
         server_packages: &server_packages,
         manager,
@@ -177,7 +181,8 @@ fn packages(item: &Item, environment: &JobEnvironment, bundle: &BundleId, policy
     Some(PackageSpec {
         key,
         language: Language::Python,
-        requirements: requirements.to_owned(),
+        requirements: whole.requirements,
+        constraints: whole.constraints,
         server_packages,
         manager,
         index_url: source.index_url,

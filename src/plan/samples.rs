@@ -135,6 +135,7 @@ fn content(name: &ItemName, seed: u32, appmode: Appmode, bundle: BundleId) -> Co
         key: PackageKey::of(&Digest::of(format!("packages {name} {}", seed / 10))),
         language: Language::Python,
         requirements: format!("# {}\nfastapi==0.115.0\n", seed / 10),
+        constraints: String::new(),
         server_packages: vec!["uvicorn==0.38.0".to_owned()],
         manager: PackageManager::Pip,
         index_url: None,

@@ -179,7 +179,7 @@ impl GoalMaker {
             let wanted = resolve(item, None, demands_digest(&item.demands), &self.site(setting));
             return (ItemGoal::Wanted(Arc::new(wanted)), notes);
         }
-        if let Some(goal) = Self::not_here(item, setting) {
+        if let Some(goal) = Self::not_here(item, setting).or_else(|| Self::not_installable(item, setting)) {
             return (goal, notes);
         }
         let demands = match self.demands_here(item, setting, &mut notes) {
@@ -238,6 +238,17 @@ impl GoalMaker {
             (true, true) => return None,
         };
         Some(ItemGoal::NotRunnableHere { reason })
+    }
+
+    /// Package lists that are recognised and that this version cannot install from.
+    fn not_installable(item: &Item, setting: &Setting<'_>) -> Option<ItemGoal> {
+        setting.host?;
+        let file = &item.manifest.python_packages.as_ref()?.path;
+        let is_list = !["toml", "lock"].iter().any(|ending| file.rsplit('.').next() == Some(ending));
+        (!is_list).then(|| ItemGoal::Keep {
+            reason: format!("its packages are listed in {file}, which this version does not install from"),
+            help: Some("name a requirements.txt in the manifest; uv export and pip freeze write one".to_owned()),
+        })
     }
 
     /// The demands as this executor can meet them: on a host there is no image to be asked for.

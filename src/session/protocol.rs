@@ -130,6 +130,9 @@ pub enum Install {
 pub struct PythonInstall {
     /// `requirements.txt` with everything it includes inlined.
     pub requirements: String,
+    /// What bounds them: the constraints files, inlined.
+    #[serde(default)]
+    pub constraints: String,
     /// Requirements that are added, pinned: what `model::server_packages` says and the item does not list.
     #[serde(default)]
     pub server_packages: Vec<String>,

@@ -152,6 +152,7 @@ impl Harness for Host {
                 key: PackageKey::of(&Digest::of(name)),
                 language: Language::Python,
                 requirements: String::new(),
+                constraints: String::new(),
                 server_packages: Vec::new(),
                 manager: wharf::model::PackageManager::Pip,
                 index_url: None,

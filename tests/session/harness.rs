@@ -88,6 +88,7 @@ pub fn run(bundle: &Path, appmode: &str, file: &str) -> Run {
 pub fn build(path: &Path, requirements: &str) -> Build {
     let install = PythonInstall {
         requirements: requirements.to_owned(),
+        constraints: String::new(),
         server_packages: Vec::new(),
         installer: wharf::session::protocol::Installer::Pip,
         uv: None,

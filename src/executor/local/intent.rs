@@ -249,6 +249,7 @@ fn build(spec: &JobSpec, layout: &Layout) -> Result<Build, ExecutorError> {
     }
     let install = PythonInstall {
         requirements: packages.requirements.clone(),
+        constraints: packages.constraints.clone(),
         server_packages: packages.server_packages.clone(),
         installer: match packages.manager {
             PackageManager::Pip => Installer::Pip,

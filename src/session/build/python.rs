@@ -47,6 +47,8 @@ struct Steps<'a> {
     /// Where the steps run: relative paths in requirements begin there.
     directory: PathBuf,
     requirements: PathBuf,
+    /// There where something bounds the requirements.
+    constraints: Option<PathBuf>,
     variables: BTreeMap<String, String>,
 }
 
@@ -67,8 +69,20 @@ impl<'a> Steps<'a> {
             None => context.scratch("tmp")?,
         };
         let requirements = write_requirements(context, install)?;
+        let bounds = !install.constraints.trim().is_empty();
+        let constraints = bounds.then(|| write_list(context, "constraints.txt", &install.constraints)).transpose()?;
         let variables = build_variables(context, build, install)?;
-        Ok(Self { context, signals, environment: &build.path, interpreter, uv, directory, requirements, variables })
+        Ok(Self {
+            context,
+            signals,
+            environment: &build.path,
+            interpreter,
+            uv,
+            directory,
+            requirements,
+            constraints,
+            variables,
+        })
     }
 
     fn make_environment(&mut self) -> Result<Result<(), Failed>, SessionError> {
@@ -91,6 +105,9 @@ impl<'a> Steps<'a> {
             Some(uv) => (uv.clone(), words(&["pip", "install", "--compile-bytecode", "--python", &target])),
         };
         arguments.extend(words(&["-r", &self.requirements.to_string_lossy()]));
+        if let Some(constraints) = &self.constraints {
+            arguments.extend(words(&["-c", &constraints.to_string_lossy()]));
+        }
         let observe: Observer = Arc::new(|context, line| {
             if let Some(text) = progress(line) {
                 context.tell(|state| state.progress = Some(text));
@@ -127,13 +144,18 @@ fn find_uv(named: Option<&Path>) -> Result<PathBuf, SessionError> {
 
 /// One file for everything, so that the installer resolves it together.
 fn write_requirements(context: &Context, install: &PythonInstall) -> Result<PathBuf, SessionError> {
-    let path = context.directory.join("requirements.txt");
     let mut text = install.requirements.clone();
     if !install.server_packages.is_empty() {
         text.push_str("\n# what serves the content, and the item does not list\n");
         text.push_str(&install.server_packages.join("\n"));
         text.push('\n');
     }
+    write_list(context, "requirements.txt", &text)
+}
+
+/// A file in the job's directory that the installer reads.
+fn write_list(context: &Context, name: &str, text: &str) -> Result<PathBuf, SessionError> {
+    let path = context.directory.join(name);
     // Addresses in it may hold passwords.
     let owners_only = fs::Permissions::from_mode(0o600);
     let written = fs::write(&path, text).and_then(|()| fs::set_permissions(&path, owners_only));
