@@ -210,3 +210,107 @@ pub fn telling_job<'a>(
         |alive: bool| all.iter().filter(|job| job.phase.is_active() == alive).max_by_key(|job| job.started).copied();
     best(true).or_else(|| best(false))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::Digest;
+    use crate::plan::samples::{build_job, package_key, run_job, time, wanted};
+    use crate::plan::{JobSpec, ObservedService, Ownership, Uid};
+
+    fn observed(spec: &JobSpec, phase: Phase) -> ObservedJob {
+        ObservedJob {
+            name: spec.name.clone(),
+            uid: Uid("1".to_owned()),
+            ownership: Ownership::Ours,
+            role: spec.role,
+            item: spec.item.clone(),
+            revision: spec.revision.clone(),
+            slot: spec.slot,
+            attempt: spec.attempt,
+            phase,
+            started: time(0),
+            ready: None,
+            ended: None,
+            address: None,
+            pid: None,
+        }
+    }
+
+    fn starting(progress: &str) -> Phase {
+        Phase::Starting { progress: Some(progress.to_owned()) }
+    }
+
+    fn failed(step: Step, failures: u32) -> (Step, Outcome) {
+        let outcome = Outcome {
+            job: None,
+            attempt: failures,
+            failures,
+            succeeded: false,
+            next_try: None,
+            reason: Some("no tide today".to_owned()),
+            tail: Vec::new(),
+            recorded: time(0),
+        };
+        (step, outcome)
+    }
+
+    fn state(
+        form: &Arc<WantedItem>,
+        registry: &RegistryView,
+        observed: &ObservedItem,
+        builds: &[ObservedJob],
+    ) -> String {
+        let (doing, detail) = doing(form, registry, observed, builds);
+        detail.map_or_else(|| doing.word().to_owned(), |detail| format!("{}: {detail}", doing.word()))
+    }
+
+    #[test]
+    fn an_item_is_told_by_its_next_step() {
+        let form = wanted("tide-times", 1);
+        let (mut registry, mut item) = (RegistryView::default(), ObservedItem::default());
+        assert_eq!(state(&form, &registry, &item, &[]), "waiting");
+        let build = observed(&build_job(&form, 0), starting("installing pandas"));
+        assert_eq!(state(&form, &registry, &item, &[build]), "building: installing pandas");
+        let run = observed(&run_job(&form, 0, 0), starting("waiting for its port"));
+        item.jobs.insert(run.name.clone(), run.clone());
+        assert_eq!(state(&form, &registry, &item, &[]), "starting: waiting for its port");
+        item.jobs.insert(run.name.clone(), ObservedJob { phase: Phase::Ready, ..run });
+        // Nobody is sent to it yet.
+        assert_eq!(state(&form, &registry, &item, &[]), "waiting");
+        item.service = Some(ObservedService {
+            uid: Uid("2".to_owned()),
+            ownership: Ownership::Ours,
+            revision: form.revision.clone(),
+            target: Target::Processes,
+            digest: Digest::of("service"),
+            url: None,
+        });
+        assert_eq!(state(&form, &registry, &item, &[]), "ready");
+        registry.memory.all_suspended = true;
+        assert_eq!(state(&form, &registry, &item, &[]), "suspended");
+    }
+
+    #[test]
+    fn a_failure_counts_for_its_own_revision_and_packages() {
+        let (form, other) = (wanted("tide-times", 1), wanted("tide-times", 2));
+        let of = |form: &WantedItem| Step::Job {
+            item: form.name.clone(),
+            role: Role::Run,
+            revision: form.revision.clone(),
+            slot: crate::plan::Slot::Ordinal(0),
+        };
+        let mut registry = RegistryView::default();
+        registry.memory.outcomes.extend([failed(of(&other), 1)]);
+        let item = ObservedItem::default();
+        assert_ne!(form.revision, other.revision);
+        assert_eq!(state(&form, &registry, &item, &[]), "waiting");
+        registry.memory.outcomes.extend([failed(of(&form), 1)]);
+        assert_eq!(state(&form, &registry, &item, &[]), "retrying: no tide today");
+        registry.memory.outcomes.extend([failed(Step::Build(package_key(&form)), 99)]);
+        registry.memory.outcomes.remove(&of(&form));
+        assert_eq!(state(&form, &registry, &item, &[]), "failed: no tide today");
+    }
+}

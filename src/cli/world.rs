@@ -70,7 +70,10 @@ impl World {
 pub async fn candidates(context: &Context) -> Result<Candidates, CliError> {
     match context.config.executor {
         ExecutorKind::Local => {
-            let (executor, _) = LocalExecutor::open(local_config(&context.config, Purpose::Observe)).await?;
+            let (executor, notes) = LocalExecutor::open(local_config(&context.config, Purpose::Observe)).await?;
+            for note in notes {
+                tracing::info!("{note}");
+            }
             Ok(executor.candidates().await?)
         }
         ExecutorKind::Kubernetes | ExecutorKind::Connect => Ok(Candidates::FromGit),

@@ -152,7 +152,7 @@ impl Going {
                         return line;
                     }
                 }
-                Err(_) => panic!("waited for {words:?}, it said:\n{}", self.so_far.join("\n")),
+                Err(problem) => panic!("{problem} for {words:?}, it said:\n{}", self.so_far.join("\n")),
             }
         }
     }
