@@ -46,9 +46,10 @@ fn walk(page: &Page) -> Vec<String> {
         let done = match &block.kind {
             Kind::NotRun(_) => Ok(()),
             Kind::Later => sandbox.wait_for(&block.said),
-            Kind::Run => block.steps.iter().try_for_each(|step| {
-                sandbox.step(step).map_err(|problem| format!("$ {}\n{problem}", step.command))
-            }),
+            Kind::Run => block
+                .steps
+                .iter()
+                .try_for_each(|step| sandbox.step(step).map_err(|problem| format!("$ {}\n{problem}", step.command))),
         };
         if let Err(problem) = done {
             return vec![format!("{}:{}: {problem}", page.path, block.line)];

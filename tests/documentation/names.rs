@@ -45,7 +45,8 @@ pub fn unknown_commands(page: &Page) -> Vec<String> {
                 }
             },
         };
-        let flags: BTreeSet<&str> = known.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect();
+        let flags: BTreeSet<&str> =
+            known.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect();
         for flag in words.iter().filter_map(|word| word.strip_prefix("--")) {
             let name = flag.split(['=', ']']).next().unwrap_or_default();
             if !name.is_empty() && !flags.contains(name) {
@@ -101,7 +102,11 @@ fn headings(page: &Page) -> BTreeSet<String> {
     let titles = lines.iter().filter(|line| line.fence.is_none() && line.text.starts_with('#'));
     let name = |title: &str| -> String {
         let letters = title.trim_start_matches('#').trim().to_lowercase();
-        letters.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+        letters
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
     };
     titles.map(|line| name(line.text)).collect()
 }

@@ -64,8 +64,7 @@ pub fn all() -> Vec<Page> {
         let entries = fs::read_dir(root().join(directory)).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
     };
-    let mut paths: Vec<PathBuf> =
-        ["", "docs", "sample-repo"].iter().flat_map(|it| markdown(it)).collect();
+    let mut paths: Vec<PathBuf> = ["", "docs", "sample-repo"].iter().flat_map(|it| markdown(it)).collect();
     paths.sort();
     assert!(paths.len() >= 10, "expected the project's pages, found {paths:?}");
     paths

@@ -46,7 +46,8 @@ impl Sandbox {
         let sandbox = Self { place, here, content_port, running: None };
         let sample = root().join("sample-repo").display().to_string();
         let sample = if in_config_repository { format!("{sample}/.") } else { sample };
-        let made = format!("cp -r {sample} . && git init -q -b main && git add . && git commit -q -m 'Open the harbour'");
+        let made =
+            format!("cp -r {sample} . && git init -q -b main && git add . && git commit -q -m 'Open the harbour'");
         let done = sandbox.shell(&made).status().unwrap();
         assert!(done.success(), "the sample repository cannot be committed; is git there? scripts/install-test-tools");
         sandbox
@@ -151,7 +152,8 @@ impl Sandbox {
             match running.lines.recv_timeout(left) {
                 Ok(line) => running.said.push(line),
                 Err(why) => {
-                    let what = if why == RecvTimeoutError::Timeout { "it did not print" } else { "it ended without printing" };
+                    let what =
+                        if why == RecvTimeoutError::Timeout { "it did not print" } else { "it ended without printing" };
                     return Err(format!("{what}\n{missing:#?}\nbut\n{}", running.said.join("\n")));
                 }
             }
