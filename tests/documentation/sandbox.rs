@@ -31,6 +31,8 @@ struct Running {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
+    /// `wharf down` ends it as well.
+    ends_by_itself: bool,
 }
 
 impl Sandbox {
@@ -94,6 +96,9 @@ impl Sandbox {
         if code != step.exit {
             return Err(format!("expected exit code {}, found {code}; it printed\n{printed}", step.exit));
         }
+        if let Some(running) = self.running.as_mut() {
+            running.ends_by_itself |= command.starts_with("wharf down");
+        }
         let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
         let expected: Vec<&str> = step.output.iter().map(String::as_str).collect();
         if expected.is_empty() || matches(&expected, &lines) {
@@ -133,7 +138,7 @@ impl Sandbox {
                 }
             }
         });
-        self.running = Some(Running { child, lines, said: Vec::new() });
+        self.running = Some(Running { child, lines, said: Vec::new(), ends_by_itself: false });
     }
 
     /// Waits until the running `wharf run` has printed all these lines, in any order.
@@ -164,8 +169,10 @@ impl Sandbox {
     pub fn finish(mut self) -> Result<(), String> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         let id = Pid::from_raw(i32::try_from(running.child.id()).unwrap());
-        // It may have ended by itself, after `wharf down`.
-        let _ = kill(id, Signal::SIGINT);
+        // A second request to end, after `wharf down`, would be one to end at once.
+        if !running.ends_by_itself {
+            kill(id, Signal::SIGINT).map_err(|error| format!("wharf run cannot be ended: {error}"))?;
+        }
         let deadline = Instant::now() + DEADLINE;
         loop {
             match running.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
