@@ -83,7 +83,7 @@ fn what_is_not_run_says_why() {
 
 #[test]
 fn commands_stand_where_they_are_run() {
-    let problems: Vec<String> = page::all().iter().flat_map(|page| page.stray_commands()).collect();
+    let problems: Vec<String> = page::all().iter().flat_map(page::Page::stray_commands).collect();
     assert!(problems.is_empty(), "commands belong into a block `console`:\n{}", problems.join("\n"));
 }
 

@@ -35,15 +35,9 @@ pub fn unknown_commands(page: &Page) -> Vec<String> {
         let words: Vec<&str> = words.take_while(|word| !["|", "||", "&&", ">", "#"].contains(word)).collect();
         let command = words.first().filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         let command = command.filter(|word| !word.starts_with('-'));
-        let known = match command {
-            None => &program,
-            Some(name) => match program.find_subcommand(name) {
-                Some(known) => known,
-                None => {
-                    problems.push(format!("{}:{number}: there is no command `wharf {name}`", page.path));
-                    continue;
-                }
-            },
+        let Some(known) = command.map_or(Some(&program), |name| program.find_subcommand(name)) else {
+            problems.push(format!("{}:{number}: there is no command `{code}`", page.path));
+            continue;
         };
         let flags: BTreeSet<&str> =
             known.get_arguments().filter_map(clap::Arg::get_long).chain(["help", "version"]).collect();

@@ -117,14 +117,12 @@ impl Sandbox {
             let _ = std::io::Read::read_to_end(&mut stdout, &mut bytes);
             let _ = send.send(bytes);
         });
-        match printed.recv_timeout(DEADLINE) {
-            Ok(bytes) => Ok((child.wait().map_err(|error| error.to_string())?, bytes)),
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(format!("it did not end within {} s", DEADLINE.as_secs()))
-            }
-        }
+        let Ok(bytes) = printed.recv_timeout(DEADLINE) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("it did not end within {} s", DEADLINE.as_secs()));
+        };
+        Ok((child.wait().map_err(|error| error.to_string())?, bytes))
     }
 
     fn start(&mut self, command: &str) {
