@@ -55,6 +55,11 @@ impl Chain {
         });
     }
 
+    /// Whether an operation on this subject was planned.
+    pub fn touches(&self, subject: &Subject) -> bool {
+        self.operations.iter().any(|operation| operation.subject == *subject)
+    }
+
     /// Makes the last operation wait.
     pub fn last_waits(&mut self, after: impl IntoIterator<Item = Wait>) {
         if let Some(operation) = self.operations.last_mut() {

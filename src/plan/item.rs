@@ -40,7 +40,11 @@ pub(super) struct ItemPlan {
 /// Plans one item.
 pub(super) fn plan_item(scene: &Scene<'_>) -> ItemPlan {
     let mut chain = Chain::new(&scene.wanted.item.name);
-    if waits_for_writes(scene, &mut chain) || !record(scene, &mut chain) {
+    if waits_for_writes(scene, &mut chain) {
+        keep_alive(scene, &mut chain);
+        return chain.finish();
+    }
+    if !record(scene, &mut chain) {
         return chain.finish();
     }
     let bundle = bundle(scene, &mut chain);
@@ -49,6 +53,7 @@ pub(super) fn plan_item(scene: &Scene<'_>) -> ItemPlan {
         Kind::Rendered => super::rendering::rendered(scene, &mut chain, bundle),
         Kind::Interactive => interactive(scene, &mut chain, bundle),
     }
+    end_others(scene, &mut chain);
     chain.finish()
 }
 
@@ -75,10 +80,10 @@ fn record(scene: &Scene<'_>, chain: &mut Chain) -> bool {
         return true;
     };
     let precondition = Precondition::Present { uid: record.uid.clone(), digest: record.stored };
-    let before = serde_json::to_value(&record.form).ok();
+    let before = || serde_json::to_value(&record.form).ok();
     if record.ownership == Ownership::Foreign {
         if scene.options.adopt {
-            chain.push(Action::Adopt, subject, "taken over, as --adopt asks", before, precondition, payload);
+            chain.push(Action::Adopt, subject, "taken over, as --adopt asks", before(), precondition, payload);
             return true;
         }
         chain.aside.stalled.push(super::Stalled {
@@ -91,10 +96,10 @@ fn record(scene: &Scene<'_>, chain: &mut Chain) -> bool {
     }
     if record.stored != record.applied {
         let why = reason::drift(&record.form, &wanted.item);
-        chain.push(Action::Update, subject, &why, before, precondition, payload);
+        chain.push(Action::Update, subject, &why, before(), precondition, payload);
     } else if record.applied != wanted.digest || record.origin != wanted.origin {
         let why = reason::changed(&record.form, &wanted.item);
-        chain.push(Action::Update, subject, &why, before, precondition, payload);
+        chain.push(Action::Update, subject, &why, before(), precondition, payload);
     }
     true
 }
@@ -221,23 +226,11 @@ pub(super) fn job(
 
 /// An interactive item: processes of the new revision, the switch, and the end of the old ones.
 fn interactive(scene: &Scene<'_>, chain: &mut Chain, bundle: Option<Wait>) {
-    let item = &scene.wanted.item;
-    let serving = scene.view.service.as_ref().map(|service| &service.revision);
-    if let Some(serving) = serving.filter(|serving| **serving != item.revision) {
-        keep_alive(scene, chain, serving);
-    }
+    keep_alive(scene, chain);
     let built = build(scene, chain, bundle.as_ref());
-    let ready = built.and_then(|built| processes(scene, chain, bundle, built));
-    let switched = serving == Some(&item.revision);
-    match ready {
-        Ok(waits) => publish(scene, chain, Target::Processes, waits),
-        Err(()) if !switched => {
-            end_superseded(scene, chain, serving);
-            return;
-        }
-        Err(()) => {}
+    if let Ok(waits) = built.and_then(|built| processes(scene, chain, bundle, built)) {
+        publish(scene, chain, Target::Processes, waits);
     }
-    end_others(scene, chain, switched);
 }
 
 /// The processes of the wanted revision. `Err`: none can be started for now. `Ok`: what the switch waits for.
@@ -315,7 +308,9 @@ fn runs<'a>(view: &'a ObservedItem, revision: &'a Revision) -> impl Iterator<Ite
 }
 
 /// The revision that still answers is kept alive until the new one is ready.
-fn keep_alive(scene: &Scene<'_>, chain: &mut Chain, serving: &Revision) {
+fn keep_alive(scene: &Scene<'_>, chain: &mut Chain) {
+    let serving = scene.view.service.as_ref().map(|service| &service.revision);
+    let Some(serving) = serving.filter(|serving| **serving != scene.wanted.item.revision) else { return };
     let forms = scene.memory.revisions.get(&scene.wanted.item.name).map_or(&[][..], Vec::as_slice);
     let Some(form) = forms.iter().find(|form| form.revision == *serving) else { return };
     let why = format!("kept alive until {} is ready", scene.wanted.item.revision);
@@ -325,27 +320,23 @@ fn keep_alive(scene: &Scene<'_>, chain: &mut Chain, serving: &Revision) {
     }
 }
 
-/// After the switch only the wanted processes are left.
-fn end_others(scene: &Scene<'_>, chain: &mut Chain, switched: bool) {
+/// Ends what is neither wanted nor answers. What answers is ended after the switch, if one is planned.
+pub(super) fn end_others(scene: &Scene<'_>, chain: &mut Chain) {
     let item = &scene.wanted.item;
-    let after = (!switched).then(|| Wait::Done { subject: Subject::service(&item.slug) });
+    let serving = scene.view.service.as_ref().map(|service| &service.revision);
+    let service = Subject::service(&item.slug);
+    let switch = chain.touches(&service).then(|| Wait::Done { subject: service });
     for job in scene.view.jobs.values().filter(|job| job.phase.is_active() && job.phase != Phase::Stopping) {
+        let wanted = job.revision == item.revision;
         let too_many = matches!(job.slot, Slot::Ordinal(number) if number >= item.processes);
-        let why = match (job.revision == item.revision, too_many) {
-            (true, false) => continue,
-            (true, true) => format!("min_processes is {}", item.processes),
-            (false, _) => format!("{} took over", item.revision),
-        };
-        chain.end_job(job, &why, after.clone());
-    }
-}
-
-/// Before the switch only what neither answers nor is wanted is ended: a revision that never got ready.
-fn end_superseded(scene: &Scene<'_>, chain: &mut Chain, serving: Option<&Revision>) {
-    let wanted = &scene.wanted.item.revision;
-    let others = scene.view.jobs.values().filter(|job| job.revision != *wanted && Some(&job.revision) != serving);
-    for job in others.filter(|job| job.phase.is_active() && job.phase != Phase::Stopping) {
-        chain.end_job(job, &format!("{wanted} is wanted now"), None);
+        match (wanted, serving == Some(&job.revision), &switch) {
+            (true, _, _) if too_many => chain.end_job(job, &format!("min_processes is {}", item.processes), None),
+            (false, false, _) => chain.end_job(job, &format!("{} is wanted now", item.revision), None),
+            (false, true, Some(switch)) => {
+                chain.end_job(job, &format!("{} took over", item.revision), Some(switch.clone()));
+            }
+            (true, _, _) | (false, true, None) => {}
+        }
     }
 }
 

@@ -71,8 +71,10 @@ fn count(memory: &Memory, step: Step, job: &ObservedJob, now: Timestamp, changes
                 (true, true) => 0,
                 (true, false) => failures + 1,
             };
-            let at_once = !counts || stable;
-            let wait = if at_once { SignedDuration::ZERO } else { backoff(failures) };
+            // What ends within a minute is never started again at once, whoever ended it.
+            let brief = ended.duration_since(job.started) < SignedDuration::from_mins(1);
+            let at_once = stable || !counts && !brief;
+            let wait = if at_once { SignedDuration::ZERO } else { backoff(failures.max(1)) };
             let next_try = (failures <= MAX_RETRIES).then(|| ended.checked_add(wait).unwrap_or(now));
             outcome(failures, false, next_try, Some(reason), tail)
         }

@@ -29,34 +29,36 @@ pub(super) fn leaving<'a>(goal: &Goal<'a>, observed: Observed<'a>) -> Vec<Leavin
     if gone.is_empty() {
         return Vec::new();
     }
-    let arrived = Arrived::of(goal, observed);
-    gone.into_iter().map(|(name, record)| Leaving { name, record, renamed_to: arrived.heir_of(record) }).collect()
+    let mut heirs = Heirs::of(goal, observed);
+    gone.into_iter().map(|(name, record)| Leaving { name, record, renamed_to: heirs.take(&record.form) }).collect()
 }
 
-/// Items that are wanted and not recorded yet, by what they can be recognised by.
-struct Arrived<'a> {
+/// Wanted items by what a renamed one is recognised by. Each is the heir of one item at most.
+struct Heirs<'a> {
     by_id: BTreeMap<&'a str, &'a ItemName>,
-    by_tree: BTreeMap<TreeId, Option<&'a ItemName>>,
+    /// Those that are not recorded yet come last, and are taken first.
+    by_tree: BTreeMap<TreeId, Vec<&'a ItemName>>,
 }
 
-impl<'a> Arrived<'a> {
+impl<'a> Heirs<'a> {
     fn of(goal: &Goal<'a>, observed: Observed<'a>) -> Self {
-        let mut arrived = Self { by_id: BTreeMap::new(), by_tree: BTreeMap::new() };
-        let unrecorded = goal.items.iter().filter(|(name, _)| !observed.registry.contents.contains_key(*name));
-        for (name, goal) in unrecorded {
-            let ItemGoal::Wanted(wanted) = goal else { continue };
-            if let Some(id) = &wanted.item.id {
-                arrived.by_id.insert(id, name);
+        let mut heirs = Self { by_id: BTreeMap::new(), by_tree: BTreeMap::new() };
+        let recorded = |name: &ItemName| observed.registry.contents.contains_key(name);
+        for wants_recorded in [true, false] {
+            for (name, goal) in goal.items.iter().filter(|(name, _)| recorded(name) == wants_recorded) {
+                let ItemGoal::Wanted(wanted) = goal else { continue };
+                if let Some(id) = &wanted.item.id {
+                    heirs.by_id.insert(id, name);
+                }
+                heirs.by_tree.entry(wanted.item.tree).or_default().push(name);
             }
-            // Two new items with one tree: neither is the renamed one.
-            arrived.by_tree.entry(wanted.item.tree).and_modify(|heir| *heir = None).or_insert(Some(name));
         }
-        arrived
+        heirs
     }
 
-    fn heir_of(&self, record: &Record<WantedItem>) -> Option<&'a ItemName> {
-        let by_id = record.form.id.as_deref().and_then(|id| self.by_id.get(id).copied());
-        by_id.or_else(|| self.by_tree.get(&record.form.tree).copied().flatten())
+    fn take(&mut self, form: &WantedItem) -> Option<&'a ItemName> {
+        let by_id = form.id.as_deref().and_then(|id| self.by_id.remove(id));
+        by_id.or_else(|| self.by_tree.get_mut(&form.tree)?.pop())
     }
 }
 

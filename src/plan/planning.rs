@@ -14,7 +14,7 @@ use super::observed::{Observed, ObservedItem, Origin, Record};
 use super::operation::{Action, Blocked, Cost, Note, Operation, Payload, Plan, Precondition, Stalled, Subject, Wait};
 use super::wanted::{Wanted, WantedItem};
 use super::{budget, retention};
-use crate::model::{self, Cpu, Digest, ItemName};
+use crate::model::{self, Cpu, Digest, ItemName, Limits};
 
 /// What differs from the goal, what is done about it, and why. Pure: the same arguments give the same plan.
 pub fn plan(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp) -> Plan {
@@ -23,6 +23,7 @@ pub fn plan(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp) -> Plan {
     let leaving = leaving::leaving(goal, observed);
     planner.items(&leaving);
     planner.leave(&leaving);
+    planner.end_builds();
     planner.unreadable();
     planner.housekeeping();
     planner.finish()
@@ -91,13 +92,18 @@ impl<'a> Planner<'a> {
             .filter_map(|leaving| Some((leaving.renamed_to?, format!("renamed from {}", leaving.name))))
             .collect();
         let mut total = Total::default();
+        for record in self.goal.items.keys().filter_map(|name| self.observed.registry.contents.get(name)) {
+            total.charge(&record.form);
+        }
         for (name, goal) in self.goal.items {
             let record = self.observed.registry.contents.get(name);
             match goal {
                 ItemGoal::Wanted(wanted) => {
                     let kept = held.contains(name).then(|| record.map(|record| self.recorded(record))).flatten();
                     let wanted = kept.as_ref().unwrap_or(wanted);
-                    if let Some(reason) = total.refuses(&wanted.item, &self.goal.policy.total) {
+                    // An item is charged for what it runs now; only the difference has to fit.
+                    let runs = record.map(|record| &*record.form);
+                    if let Some(reason) = total.refuses(&wanted.item, runs, &self.goal.policy.total) {
                         let way_out = "raise limits.total in wharf.yaml, or lower min_processes";
                         self.stall(name, reason, Some(way_out.to_owned()));
                         self.keep(name, record);
@@ -206,7 +212,10 @@ impl<'a> Planner<'a> {
             let ItemGoal::Wanted(wanted) = goal else { return None };
             let record = contents.get(name)?;
             let moved = record.form.tree == wanted.item.tree && record.form.selected != wanted.item.selected;
-            moved.then(|| Approved { kind: "move".into(), name: name.to_string(), uid: record.uid.0.clone() })
+            // An approval is for this move, not for the next one.
+            let target = Digest::of_value(&wanted.item.selected).prefix(12);
+            let uid = format!("{}>{target}", record.uid.0);
+            moved.then(|| Approved { kind: "move".into(), name: name.to_string(), uid })
         });
         let moved: BTreeSet<Approved> = moved.collect();
         if moved.is_empty() {
@@ -242,13 +251,52 @@ impl<'a> Planner<'a> {
         let blocked = budget::deletions(things, managed, self.goal.policy.budget, &registry.memory);
         let held = blocked.is_some();
         self.blocked.extend(blocked);
+        let planned: BTreeSet<Subject> = self.operations.iter().map(|operation| operation.subject.clone()).collect();
         for leaving in leaving.iter().filter(|leaving| !held || leaving.renamed_to.is_some()) {
+            if leaving.renamed_to.is_some_and(|heir| !self.is_answered_by(heir, &planned)) {
+                self.note(leaving.name, "renamed", "it stays until the item it became can answer");
+                continue;
+            }
             let view = self.observed.executor.items.get(&leaving.record.form.slug);
             let part = leaving::remove(leaving, view.unwrap_or(&self.nothing));
             self.add(part);
         }
         if !held {
             self.operations.extend(environments.into_iter().map(environments::remove));
+        }
+    }
+
+    /// Whether an item answers with its wanted revision, or will when the plan is done.
+    fn is_answered_by(&self, heir: &ItemName, planned: &BTreeSet<Subject>) -> bool {
+        let Some(ItemGoal::Wanted(wanted)) = self.goal.items.get(heir) else { return false };
+        let view = self.observed.executor.items.get(&wanted.item.slug);
+        let service = view.and_then(|view| view.service.as_ref());
+        let answers = service.is_some_and(|service| service.revision == wanted.item.revision);
+        answers || planned.contains(&Subject::service(&wanted.item.slug))
+    }
+
+    /// Builds that no item needs any more are ended: they would hold up those that are needed.
+    fn end_builds(&mut self) {
+        let active = |job: &&super::ObservedJob| job.phase.is_active() && job.phase != super::Phase::Stopping;
+        let builds = &self.observed.executor.builds;
+        if !builds.values().flatten().any(|job| active(&job)) {
+            return;
+        }
+        let registry = self.observed.registry;
+        let wanted = self.goal.items.values().filter_map(|goal| match goal {
+            ItemGoal::Wanted(wanted) => Some(&wanted.item),
+            _ => None,
+        });
+        let recorded = registry.contents.values().map(|record| &record.form);
+        let forms = wanted.chain(recorded).chain(registry.memory.revisions.values().flatten());
+        let key = |form: &'a std::sync::Arc<WantedItem>| form.content.as_ref()?.packages.as_ref().map(|it| &it.key);
+        let needed: BTreeSet<_> = forms.filter_map(key).collect();
+        for (_, jobs) in builds.iter().filter(|(key, _)| !needed.contains(key)) {
+            for job in jobs.iter().filter(active) {
+                let mut chain = super::chain::Chain::new(&job.item);
+                chain.end_job(job, "no item needs what it builds", None);
+                self.add(chain.finish());
+            }
         }
     }
 
@@ -376,34 +424,45 @@ struct Total {
 }
 
 impl Total {
-    /// Takes an item in, or says why it does not fit under `limits.total`.
-    fn refuses(&mut self, item: &WantedItem, limits: &crate::model::Limits) -> Option<String> {
+    fn of(item: &WantedItem) -> Self {
         let resources = item.content.as_ref().map(|content| content.resources).unwrap_or_default();
         let count = u64::from(item.processes);
-        let processes = self.processes.saturating_add(item.processes);
-        let cpu = self.cpu.saturating_add(count.saturating_mul(resources.cpu_request.unwrap_or_default().0));
-        let memory = self.memory.saturating_add(count.saturating_mul(resources.memory_request.unwrap_or_default().0));
-        if limits.processes.is_some_and(|limit| processes > limit) {
-            return Some(format!(
-                "with it {processes} processes would run, and limits.total.processes is {}",
-                limits.processes.unwrap_or_default()
-            ));
+        Self {
+            processes: item.processes,
+            cpu: count.saturating_mul(resources.cpu_request.unwrap_or_default().0),
+            memory: count.saturating_mul(resources.memory_request.unwrap_or_default().0),
         }
-        if limits.cpu.is_some_and(|limit| cpu > limit.0) {
-            return Some(format!(
-                "with it {} CPU would be asked for, and limits.total.cpu is {}",
-                Cpu(cpu),
-                limits.cpu.unwrap_or_default()
-            ));
+    }
+
+    fn charge(&mut self, item: &WantedItem) {
+        let of = Self::of(item);
+        self.processes = self.processes.saturating_add(of.processes);
+        self.cpu = self.cpu.saturating_add(of.cpu);
+        self.memory = self.memory.saturating_add(of.memory);
+    }
+
+    /// Takes an item in in place of what it runs now, or says why it does not fit under `limits.total`. An item that
+    /// asks for no more than before always fits.
+    fn refuses(&mut self, item: &WantedItem, runs: Option<&WantedItem>, limits: &Limits) -> Option<String> {
+        let (of, now) = (Self::of(item), runs.map(Self::of).unwrap_or_default());
+        let processes = self.processes.saturating_sub(now.processes).saturating_add(of.processes);
+        let cpu = self.cpu.saturating_sub(now.cpu).saturating_add(of.cpu);
+        let memory = self.memory.saturating_sub(now.memory).saturating_add(of.memory);
+        let over =
+            |before: u64, after: u64, limit: Option<u64>| limit.is_some_and(|limit| after > limit && after > before);
+        if over(self.processes.into(), processes.into(), limits.processes.map(u64::from)) {
+            let limit = limits.processes.unwrap_or_default();
+            return Some(format!("with it {processes} processes would run, and limits.total.processes is {limit}"));
         }
-        if limits.memory.is_some_and(|limit| memory > limit.0) {
-            return Some(format!(
-                "with it {} would be asked for, and limits.total.memory is {}",
-                model::Memory(memory),
-                limits.memory.unwrap_or_default()
-            ));
+        if over(self.cpu, cpu, limits.cpu.map(|limit| limit.0)) {
+            let limit = limits.cpu.unwrap_or_default();
+            return Some(format!("with it {} CPU would be asked for, and limits.total.cpu is {limit}", Cpu(cpu)));
         }
-        (self.processes, self.cpu, self.memory) = (processes, cpu, memory);
+        if over(self.memory, memory, limits.memory.map(|limit| limit.0)) {
+            let (memory, limit) = (model::Memory(memory), limits.memory.unwrap_or_default());
+            return Some(format!("with it {memory} would be asked for, and limits.total.memory is {limit}"));
+        }
+        *self = Self { processes, cpu, memory };
         None
     }
 }

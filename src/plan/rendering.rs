@@ -12,7 +12,6 @@ use super::steps::{Progress, progress, remembered};
 /// Plans the renders of an item and what is shown of them.
 pub(super) fn rendered(scene: &Scene<'_>, chain: &mut Chain, bundle: Option<Wait>) {
     let item = &scene.wanted.item;
-    end_superseded(scene, chain);
     let newest = newest_good(scene);
     let Some(slot) = wanted_slot(scene, chain, newest) else {
         if let Some(slot) = newest {
@@ -76,11 +75,19 @@ fn wanted_slot(scene: &Scene<'_>, chain: &mut Chain, newest: Option<Slot>) -> Op
     if !once_done {
         return Some(Slot::Once);
     }
+    // One render at a time: a slot that becomes due meanwhile waits, and only the latest is made up.
+    let jobs = scene.view.jobs.values();
+    let mut running = jobs.filter(|job| job.role == Role::Render && job.revision == item.revision);
+    if let Some(job) = running.find(|job| job.phase.is_active()) {
+        return Some(job.slot);
+    }
     let schedule = schedule(item).filter(|_| scene.options.fire_schedules)?;
     if let Some(next) = schedule.next(scene.now) {
         chain.wake(next);
     }
-    let since = last_render(scene)?;
+    // Without memory of a render (the item was away for a while) a kept result tells, or else it is due at once.
+    let kept = newest.and_then(|slot| if let Slot::Due(time) = slot { Some(time) } else { None });
+    let since = last_render(scene).or(kept).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let due = Slot::Due(schedule.latest_due(since, scene.now)?);
     (!finished(due) && Some(due) != newest).then_some(due)
 }
@@ -100,13 +107,4 @@ fn last_render(scene: &Scene<'_>) -> Option<jiff::Timestamp> {
 fn show(scene: &Scene<'_>, chain: &mut Chain, slot: Slot, after: Option<Wait>) {
     let target = Target::Result { revision: scene.wanted.item.revision.clone(), slot };
     publish(scene, chain, target, after);
-}
-
-/// Renders of other revisions are ended: their results would never be shown.
-fn end_superseded(scene: &Scene<'_>, chain: &mut Chain) {
-    let wanted = &scene.wanted.item.revision;
-    let active = scene.view.jobs.values().filter(|job| job.phase.is_active() && job.phase != Phase::Stopping);
-    for job in active.filter(|job| job.revision != *wanted) {
-        chain.end_job(job, &format!("{wanted} is wanted now"), None);
-    }
 }

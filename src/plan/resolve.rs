@@ -82,7 +82,7 @@ pub fn resolve(item: &Item, place: Option<(&Selected, &Environment)>, demands: D
 }
 
 /// The name of an item's files. `content.yaml` is not among them: a new title rewrites nothing.
-fn bundle_id(item: &Item) -> BundleId {
+pub fn bundle_id(item: &Item) -> BundleId {
     let mut text = Vec::with_capacity(item.files.len() * 64);
     for file in item.files.iter().filter(|file| file.path.as_ref() != "content.yaml") {
         text.extend_from_slice(file.path.as_bytes());

@@ -1,6 +1,6 @@
 //! What is old and needed by nothing: former bundles and results, jobs that ended an hour ago (objects.md, "Kept").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,7 +19,9 @@ const KEPT_RESULTS: usize = 5;
 
 /// Operations that take old things away, and when the next one is due.
 pub(super) fn housekeeping(observed: Observed<'_>, now: Timestamp) -> (Vec<Operation>, Option<Timestamp>) {
-    let mut keeper = Keeper { observed, now, operations: Vec::new(), next: None };
+    let contents = observed.registry.contents.values();
+    let names = contents.map(|record| (&record.form.slug, &record.form.name)).collect();
+    let mut keeper = Keeper { observed, now, names, operations: Vec::new(), next: None };
     for (slug, view) in &observed.executor.items {
         keeper.item(slug, view);
     }
@@ -34,6 +36,7 @@ pub(super) fn housekeeping(observed: Observed<'_>, now: Timestamp) -> (Vec<Opera
 struct Keeper<'a> {
     observed: Observed<'a>,
     now: Timestamp,
+    names: HashMap<&'a Slug, &'a ItemName>,
     operations: Vec<Operation>,
     next: Option<Timestamp>,
 }
@@ -45,11 +48,14 @@ impl Keeper<'_> {
                 Step::Job { item: job.item.clone(), role: job.role, revision: job.revision.clone(), slot: job.slot };
             self.job(&step, job);
         }
+        let name = self.names.get(slug).copied().cloned();
+        if name.is_none() {
+            self.gone(slug, view);
+            return;
+        }
         if view.bundles.len() <= 1 && view.results.len() <= KEPT_RESULTS {
             return;
         }
-        let name = view.jobs.values().next().map(|job| job.item.clone());
-        let name = name.or_else(|| self.name_of(slug));
         let kept = self.kept_bundles(name.as_ref(), view);
         for bundle in view.bundles.iter().filter(|bundle| !kept.contains(*bundle)) {
             let Some(item) = name.clone() else { continue };
@@ -60,9 +66,28 @@ impl Keeper<'_> {
         self.results(slug, name.as_ref(), view);
     }
 
-    fn name_of(&self, slug: &Slug) -> Option<ItemName> {
-        let contents = &self.observed.registry.contents;
-        contents.values().find(|record| record.form.slug == *slug).map(|record| record.form.name.clone())
+    /// Everything of an item that has no record and of which nothing runs or answers.
+    fn gone(&mut self, slug: &Slug, view: &ObservedItem) {
+        let Some(name) = self.last_name(slug, view) else { return };
+        if view.service.is_some() || view.jobs.values().any(|job| job.phase.is_active()) {
+            return;
+        }
+        for id in &view.bundles {
+            let spec = BundleSpec { item: name.clone(), slug: slug.clone(), id: id.clone() };
+            let subject = Subject::bundle(&spec);
+            self.delete(subject, Some(name.clone()), "its item is gone", Payload::Bundle(spec));
+        }
+        for (revision, slot) in &view.results {
+            let subject = Subject::Result(format!("{slug}/{revision}-{slot}"));
+            let payload = Payload::Result { slug: slug.clone(), revision: revision.clone(), slot: *slot };
+            self.delete(subject, Some(name.clone()), "its item is gone", payload);
+        }
+    }
+
+    /// The name of an item without a record: from its last jobs, or the slug, which names it well enough to people.
+    fn last_name(&self, slug: &Slug, view: &ObservedItem) -> Option<ItemName> {
+        let job = view.jobs.values().next();
+        job.map(|job| job.item.clone()).or_else(|| slug.as_str().parse().ok())
     }
 
     fn kept_bundles(&self, name: Option<&ItemName>, view: &ObservedItem) -> BTreeSet<BundleId> {

@@ -8,7 +8,7 @@ use crate::apply::Bundles;
 use crate::desired::Desired;
 use crate::executor::{BundleFile, BundleReader};
 use crate::model::{BlobId, Item};
-use crate::plan::BundleSpec;
+use crate::plan::{BundleSpec, bundle_id};
 
 /// The largest file that is read, bytes (plan.md, "The repository is not trusted").
 const FILE_LIMIT: u64 = 64 << 20;
@@ -32,7 +32,9 @@ impl CommitBundles {
 
 impl Bundles for CommitBundles {
     fn reader(&self, bundle: &BundleSpec) -> Result<Arc<dyn BundleReader>, String> {
-        let item = self.items.get(bundle.item.as_str()).ok_or_else(|| {
+        // The commit in force may hold other files of that item than a form that is kept from before.
+        let item = self.items.get(bundle.item.as_str()).filter(|item| bundle_id(item) == bundle.id);
+        let item = item.ok_or_else(|| {
             format!(
                 "the files of {} at its last good revision are not in the commit in force, and not on the data volume",
                 bundle.item

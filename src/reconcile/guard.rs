@@ -1,6 +1,7 @@
 //! Whether a commit may be put in force at all: where it comes from, and whether history was rewritten (plan.md, "Safety").
 
 use super::commits::Commits;
+use crate::desired::Desired;
 use crate::model::CommitId;
 use crate::plan::{RegistryView, SourceIdentity};
 
@@ -52,6 +53,18 @@ pub enum Refusal {
         /// What the source says.
         problem: String,
     },
+}
+
+/// Why a commit that holds nothing is not put in force.
+pub(super) const VOID: &str = "it holds no item and no environment, and this instance runs some; nothing is deleted on the strength of \
+     that: check --path and --ref, and end what runs with wharf down";
+
+/// Whether a commit asks for nothing at all: a wrong path looks like this.
+pub(super) fn is_void(desired: &Desired) -> bool {
+    desired.items.is_empty()
+        && desired.broken_items.is_empty()
+        && desired.environments.is_empty()
+        && desired.broken_environments.is_empty()
 }
 
 /// What speaks against a commit, if anything.

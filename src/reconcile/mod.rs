@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::desired::{self, Desired};
 use crate::executor::{Executor, ExecutorError};
 use crate::model::{CommitId, ItemName};
-use crate::plan::{Change, Observed, Options, Outcome, Payload, Plan, RegistryView, Step, learn, plan};
+use crate::plan::{Change, Observed, Options, Outcome, Payload, Plan, RegistryView, Step, Subject, learn, plan};
 use crate::registry::{HistoryEntry, Registry, RegistryError};
 
 /// Why a pass came to nothing. What runs goes on running.
@@ -150,7 +150,11 @@ impl Reconciler {
         let known = Known::of(&registry);
         // A registry that is shared would have to be copied for every record that is written.
         drop(registry);
-        let applied = self.apply(&plan, &known, cancel).await?;
+        let mut applied = self.apply(&plan, &known, cancel).await?;
+        applied.changes.extend(reselected(&plan, &known.reselect, &applied));
+        if !applied.changes.is_empty() {
+            self.rooms.registry.remember(&applied.changes, self.now()).await?;
+        }
         // What failed without being remembered for an item is tried again soon, and never in a tight loop.
         let soon = match (applied.moved, applied.failed) {
             (true, _) => Some(SignedDuration::from_secs(1)),
@@ -165,7 +169,7 @@ impl Reconciler {
     /// The plan alone: what a pass would do. With `learning`, ended jobs are written down first.
     pub async fn plan(&mut self, learning: bool) -> Result<(Arc<RegistryView>, Arc<Plan>), PassError> {
         let mut registry = self.rooms.registry.view().await?;
-        self.refresh(&registry).await?;
+        self.refresh(&registry, learning).await?;
         let executor = self.rooms.executor.view().await?;
         let now = self.rooms.clock.now();
         let lessons = learn(Observed { registry: &registry, executor: &executor }, now);
@@ -210,12 +214,8 @@ impl Reconciler {
             clock: &*self.rooms.clock,
             outcomes: &known.writes,
         };
-        let mut applied = apply(plan, &hands, cancel).await;
-        applied.changes.extend(reselected(plan, &known.reselect, &applied));
+        let applied = apply(plan, &hands, cancel).await;
         let now = self.rooms.clock.now();
-        if !applied.changes.is_empty() {
-            self.rooms.registry.remember(&applied.changes, now).await?;
-        }
         if !applied.results.is_empty() {
             let entry = HistoryEntry {
                 time: now,
@@ -230,7 +230,7 @@ impl Reconciler {
     }
 
     /// Asks the source for a new commit and takes it in, unless something speaks against it.
-    async fn refresh(&mut self, registry: &RegistryView) -> Result<(), PassError> {
+    async fn refresh(&mut self, registry: &RegistryView, learning: bool) -> Result<(), PassError> {
         let looked = if self.look || self.in_force.is_none() { Some(self.rooms.commits.look().await) } else { None };
         match looked {
             None => return Ok(()),
@@ -238,7 +238,7 @@ impl Reconciler {
                 self.look = false;
                 self.status.seen(commit);
                 if self.in_force.as_ref().is_none_or(|in_force| in_force.commit != commit) {
-                    self.take_in(commit, registry).await?;
+                    self.take_in(commit, registry, learning).await?;
                 }
             }
             Some(Err(error)) => {
@@ -254,7 +254,7 @@ impl Reconciler {
     }
 
     /// Puts a commit in force, or says why not.
-    async fn take_in(&mut self, commit: CommitId, registry: &RegistryView) -> Result<(), PassError> {
+    async fn take_in(&mut self, commit: CommitId, registry: &RegistryView, learning: bool) -> Result<(), PassError> {
         let refusal = guard::refusal(&*self.rooms.commits, commit, registry, &self.settings.consent).await;
         if let Some(refusal) = refusal {
             self.status.refused(commit, refusal.to_string());
@@ -268,10 +268,15 @@ impl Reconciler {
             }
         };
         match self.read(commit, &snapshot).await? {
+            Ok(desired) if guard::is_void(&desired) && !registry.contents.is_empty() => {
+                self.status.refused(commit, guard::VOID.to_owned());
+            }
             Ok(desired) if desired.applicable => {
                 self.status.in_force(commit, &desired);
                 self.in_force = Some(InForce { commit, desired, snapshot });
-                self.remember_commit(commit, registry).await?;
+                if learning {
+                    self.remember_commit(commit, registry).await?;
+                }
             }
             Ok(desired) => self.status.not_applicable(commit, &desired),
             Err(reason) => self.status.refused(commit, reason),
@@ -282,6 +287,12 @@ impl Reconciler {
     /// After a start with a commit that cannot be taken in: the one that was in force before.
     async fn fall_back(&mut self, registry: &RegistryView) -> Result<(), PassError> {
         let Some(commit) = registry.memory.commit else { return Ok(()) };
+        // The commit of another source would be read through this one's path.
+        let own = self.rooms.commits.identity();
+        let known = registry.memory.source.as_ref();
+        if known.is_some_and(|known| known.repository != own.repository || known.path != own.path) {
+            return Ok(());
+        }
         let Ok(snapshot) = self.rooms.commits.snapshot(commit).await else { return Ok(()) };
         if let Ok(desired) = self.read(commit, &snapshot).await?
             && desired.applicable
@@ -311,6 +322,9 @@ impl Reconciler {
         }
         if registry.memory.commit != Some(commit) && !self.rooms.commits.is_working_tree() {
             changes.push(Change::Commit(commit));
+            // A new commit may mend what could not be written: it is tried at once.
+            let writes = registry.memory.outcomes.keys().filter(|step| matches!(step, Step::Write { .. }));
+            changes.extend(writes.map(|step| Change::Forget(step.clone())));
         }
         if !changes.is_empty() {
             self.rooms.registry.remember(&changes, self.rooms.clock.now()).await?;
@@ -344,17 +358,20 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Items that were to be selected afresh, and whose record was written with what came of it.
+/// Items that were to be selected afresh, and now are: their record says so, or has nothing to change.
 fn reselected(plan: &Plan, reselect: &BTreeSet<ItemName>, applied: &Applied) -> Vec<Change> {
-    let failed: BTreeSet<_> = applied
-        .results
-        .iter()
-        .filter(|result| result.error.is_some())
-        .filter_map(|result| result.item.as_ref())
-        .collect();
-    let held = |name: &ItemName| {
-        plan.blocked.iter().any(|blocked| blocked.things.iter().any(|thing| thing.name == name.as_str()))
+    let is_fresh = |name: &&ItemName| {
+        let written = |subject: &Subject| matches!(subject, Subject::Content(of) if of == *name);
+        let planned = plan.operations.iter().any(|operation| written(&operation.subject));
+        let text = name.as_str();
+        let held = plan.blocked.iter().flat_map(|blocked| &blocked.things).any(|thing| thing.name == text)
+            || plan.stalled.iter().any(|stalled| stalled.name == text)
+            || plan.backing_off.iter().any(|waiting| waiting.item == **name)
+            || plan.notes.iter().any(|note| note.name == text && note.kind == "suspended");
+        let done = applied.results.iter().any(|result| {
+            result.item.as_ref() == Some(*name) && result.error.is_none() && result.operation.contains(" content ")
+        });
+        done || !planned && !held
     };
-    let asked = reselect.iter().filter(|name| !failed.contains(name) && !held(name));
-    asked.map(|name| Change::Reselect(name.clone(), false)).collect()
+    reselect.iter().filter(is_fresh).map(|name| Change::Reselect(name.clone(), false)).collect()
 }

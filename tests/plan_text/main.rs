@@ -253,3 +253,68 @@ fn the_json_form_keeps_to_its_schema() {
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!(document["version"], 1);
 }
+
+#[test]
+fn a_renamed_item_stays_until_its_heir_answers() {
+    let mut world = running();
+    let old = samples::wanted("tides", 1);
+    let mut renamed = (*samples::wanted("harbour/tides", 1)).clone();
+    renamed.tree = old.tree;
+    let commit = Commit::of([Arc::new(renamed)]);
+    // A pass at a time: the record of the heir is written before it can answer.
+    for _ in 0..10 {
+        let plan = commit.plan(&world, 1);
+        assert!(plan.blocked.is_empty());
+        let answers = world.executor.items.values().filter(|item| item.service.is_some()).count();
+        assert!(answers >= 1, "one of the two answers at any time");
+        let Some(operation) = plan.changes().find(|operation| {
+            operation.due || operation.after.iter().all(|wait| !matches!(wait, wharf::plan::Wait::Done { .. }))
+        }) else {
+            break;
+        };
+        world.take(operation);
+    }
+    assert!(commit.plan(&world, 1).is_empty());
+    assert!(!world.registry.contents.contains_key(&samples::name("tides")));
+}
+
+#[test]
+fn an_application_that_becomes_a_page_ends_its_processes() {
+    let mut world = running();
+    let commit = Commit::of([samples::static_site("tides", 1)]);
+    insta::assert_snapshot!(text(&commit.plan(&world, 1)));
+    commit.apply(&mut world);
+    assert!(commit.plan(&world, 1).is_empty());
+    assert!(world.executor.items.values().all(|item| item.jobs.is_empty()));
+}
+
+#[test]
+fn what_is_charged_for_keeps_running_under_a_total_limit() {
+    let mut world = World::default();
+    let two = |name: &str| samples::wanted_processes(name, 1, 2);
+    Commit::of([two("b"), two("c")]).apply(&mut world);
+    let mut commit = Commit::of([samples::wanted_processes("a", 1, 3), two("b"), two("c")]);
+    commit.policy.total.processes = Some(5);
+    let plan = commit.plan(&world, 1);
+    assert_eq!(plan.cost.starts, 0, "the newcomer does not fit");
+    assert_eq!(plan.stalled.len(), 1);
+    insta::assert_snapshot!(text(&plan));
+}
+
+#[test]
+fn a_render_that_never_ends_is_not_joined_by_another() {
+    let mut world = World::default();
+    let mut commit = Commit::of([samples::document("report", 1, Some("* * * * *"))]);
+    commit.options.fire_schedules = true;
+    commit.apply(&mut world);
+    let due = commit.plan(&world, 3600);
+    for operation in due.changes().filter(|operation| operation.due) {
+        world.take(operation);
+    }
+    let item = world.executor.items.values_mut().next().unwrap();
+    let job = item.jobs.values_mut().last().unwrap();
+    job.phase = Phase::Starting { progress: None };
+    item.results.pop();
+    let later = commit.plan(&world, 7200);
+    assert_eq!((later.cost.renders, later.in_flight.len()), (0, 1));
+}
