@@ -19,9 +19,14 @@ impl Digest {
         Self(Sha256::digest(bytes.as_ref()).into())
     }
 
-    /// The digest of a value's canonical JSON.
+    /// The digest of a value's JSON. Our types write their fields in one order and their maps sorted, so equal values
+    /// have equal digests; it is the digest of [`canonical_json`] for a value whose fields are sorted by name.
     pub fn of_value(value: &impl Serialize) -> Self {
-        Self::of(canonical_json(value))
+        let mut writer = HashWriter { hasher: Sha256::new(), buffer: Vec::with_capacity(BUFFER) };
+        // Hashing cannot fail, and our types hold nothing that JSON cannot.
+        let _ = serde_json::to_writer(&mut writer, value);
+        writer.hasher.update(&writer.buffer);
+        Self(writer.hasher.finalize().into())
     }
 
     /// The digest of several digests, in the order given.
@@ -35,7 +40,7 @@ impl Digest {
 
     /// The first `digits` hexadecimal digits (at most 64).
     pub fn prefix(&self, digits: usize) -> String {
-        let mut text = self.to_string();
+        let mut text = hexadecimal(self.0.get(..digits.div_ceil(2)).unwrap_or(&self.0));
         text.truncate(digits);
         text
     }
@@ -46,10 +51,49 @@ impl Digest {
     }
 }
 
+/// Bytes collected before they are hashed: JSON comes in very small pieces.
+const BUFFER: usize = 1024;
+
+/// Hashes what is written, without keeping it.
+struct HashWriter {
+    hasher: Sha256,
+    buffer: Vec<u8>,
+}
+
+impl std::io::Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.hasher.update(&self.buffer);
+            self.buffer.clear();
+        }
+        if bytes.len() >= BUFFER {
+            self.hasher.update(bytes);
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hexadecimal(&self.0))
     }
+}
+
+/// Bytes as hexadecimal digits, lower case. Names are made of these everywhere, so no formatting a byte at a time.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 impl fmt::Debug for Digest {

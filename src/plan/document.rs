@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::operation::{
-    Action, BackingOff, Blocked, Cost, InFlight, Note, Operation, Plan, Precondition, Stalled, Subject, Wait,
+    Action, BackingOff, Blocked, Cost, InFlight, Note, Operation, Payload, Plan, Precondition, Stalled, Subject, Wait,
 };
 
 /// The version of this form. A field may be added to it; none changes its meaning or goes.
@@ -51,7 +51,8 @@ pub struct OperationDocument<'a> {
     /// The subject as it is; null where it is not there.
     pub before: Option<&'a Value>,
     /// The subject as it will be; null where it goes.
-    pub after: Option<Value>,
+    #[schemars(with = "Option<Value>")]
+    pub after: After<'a>,
     /// What must hold before it is issued.
     pub waits_for: &'a [Wait],
     /// Whether it is issued in the next pass.
@@ -62,6 +63,24 @@ pub struct OperationDocument<'a> {
     pub housekeeping: bool,
 }
 
+/// What an operation leads to. It is written from the payload as it is, so that a large plan is held in memory once.
+#[derive(Debug)]
+pub struct After<'a>(&'a Operation);
+
+impl Serialize for After<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.payload {
+            _ if self.0.action == Action::Delete => serializer.serialize_none(),
+            Payload::Environment { form, .. } => form.serialize(serializer),
+            Payload::Content { form, .. } => form.serialize(serializer),
+            Payload::Bundle(spec) => spec.serialize(serializer),
+            Payload::Job(spec) => spec.serialize(serializer),
+            Payload::Service(spec) => spec.serialize(serializer),
+            Payload::Result { .. } | Payload::Nothing => serializer.serialize_none(),
+        }
+    }
+}
+
 impl<'a> From<&'a Operation> for OperationDocument<'a> {
     fn from(operation: &'a Operation) -> Self {
         Self {
@@ -70,7 +89,7 @@ impl<'a> From<&'a Operation> for OperationDocument<'a> {
             item: operation.item.as_ref().map(crate::model::ItemName::as_str),
             reason: &operation.reason,
             before: operation.before.as_ref(),
-            after: operation.after_value(),
+            after: After(operation),
             waits_for: &operation.after,
             due: operation.due,
             precondition: &operation.precondition,
