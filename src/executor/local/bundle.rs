@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::files::{make_directory, remove_tree, rename, storage, sync_directory};
-use super::layout::{Layout, check_component};
+use super::layout::Layout;
 use super::process::unique;
 use crate::executor::{BundleFile, BundleReader, ExecutorError};
 use crate::plan::BundleSpec;
@@ -16,14 +16,14 @@ use crate::plan::BundleSpec;
 /// cheaper from some dozens up and touches what others write as well.
 const SYNCED_ONE_BY_ONE: usize = 32;
 
-/// Writes a bundle; false if it is there already.
-pub(super) fn write(layout: &Layout, spec: &BundleSpec, reader: &dyn BundleReader) -> Result<bool, ExecutorError> {
-    check_component(spec.slug.as_str())?;
+/// Writes a bundle, unless it is there already.
+pub(super) fn write(layout: &Layout, spec: &BundleSpec, reader: &dyn BundleReader) -> Result<(), ExecutorError> {
     let target = layout.bundle(&spec.slug, &spec.id);
-    if target.is_dir() {
-        return Ok(false);
-    }
     let item = layout.apps().join(spec.slug.as_str());
+    if target.is_dir() {
+        // Whoever renamed it may have been interrupted before the rest.
+        return finish(&target, &item);
+    }
     if !item.is_dir() {
         make_directory(&item, 0o755)?;
         sync_directory(&layout.apps())?;
@@ -35,11 +35,14 @@ pub(super) fn write(layout: &Layout, spec: &BundleSpec, reader: &dyn BundleReade
         let _ = remove_tree(&temporary);
         return Err(error);
     }
-    // A directory needs its write bit to be renamed, so this one loses it last.
-    fs::set_permissions(&target, fs::Permissions::from_mode(0o555))
-        .map_err(|cause| storage("protecting", &target, &cause))?;
-    sync_directory(&item)?;
-    Ok(true)
+    finish(&target, &item)
+}
+
+/// What is left to do once a bundle has its name. A directory needs its write bit to be renamed, so it loses it last.
+fn finish(target: &Path, item: &Path) -> Result<(), ExecutorError> {
+    fs::set_permissions(target, fs::Permissions::from_mode(0o555))
+        .map_err(|cause| storage("protecting", target, &cause))?;
+    sync_directory(item)
 }
 
 fn fill(root: &Path, reader: &dyn BundleReader) -> Result<(), ExecutorError> {

@@ -244,12 +244,13 @@ impl Executor for LocalExecutor {
     }
 
     async fn write_bundle(&self, bundle: &BundleSpec, reader: Arc<dyn BundleReader>) -> Result<(), ExecutorError> {
+        layout::check_component(bundle.slug.as_str())?;
         let _guard = self.inner.locks.of(&format!("bundle/{}/{}", bundle.slug, bundle.id)).await;
         let (layout, spec) = (self.inner.layout.clone(), bundle.clone());
-        if blocking(move || bundle::write(&layout, &spec, reader.as_ref())).await? {
-            self.inner.refresh_bundles(&bundle.slug).await?;
-        }
-        Ok(())
+        let written = blocking(move || bundle::write(&layout, &spec, reader.as_ref())).await;
+        // Whatever came of it: one that was there all along, or failed after it had its name, is to be seen too.
+        let seen = self.inner.refresh_bundles(&bundle.slug).await;
+        written.and(seen)
     }
 
     async fn start(&self, job: &JobSpec, now: Timestamp) -> Result<(), ExecutorError> {
