@@ -150,7 +150,8 @@ pub trait Executor: Send + Sync {
     /// Starts a job. A job of that name that is there already is left as it is.
     async fn start(&self, job: &JobSpec, now: Timestamp) -> Result<(), ExecutorError>;
 
-    /// Ends a job gracefully and takes it out of the view. One that is gone is fine.
+    /// Asks a job to end, and does not wait for it: the view shows it as stopping until it is gone, and then no more;
+    /// events tell. One that is gone or stopping already is fine.
     async fn stop(&self, job: &JobName, uid: &Uid) -> Result<(), ExecutorError>;
 
     /// Makes an item's address answer with a target.

@@ -138,6 +138,18 @@ pub async fn wait_for_failure(harness: &dyn Harness, executor: &dyn Executor, jo
     wait_for(harness, executor, &format!("{} to fail", job.name), failed).await
 }
 
+/// Waits until a stopped job is gone; until then it is stopping and nothing else.
+pub async fn wait_until_gone(harness: &dyn Harness, executor: &dyn Executor, job: &JobSpec) {
+    let gone = |view: &ExecutorView| match seen(view, job) {
+        None => Some(()),
+        Some(left) => {
+            assert_eq!(left.phase, Phase::Stopping, "{left:#?}");
+            None
+        }
+    };
+    wait_for(harness, executor, &format!("{} to be gone", job.name), gone).await;
+}
+
 /// Writes an item's files and starts its first process.
 pub async fn bring_up(harness: &dyn Harness, executor: &dyn Executor, item: &WantedItem) -> JobSpec {
     executor.write_bundle(&bundle(item), harness.files()).await.unwrap();
@@ -209,7 +221,10 @@ async fn stopping_twice_is_fine_and_frees_the_name(harness: &dyn Harness) {
     let job = bring_up(harness, executor.as_ref(), &app).await;
     let first = seen(&executor.view().await.unwrap(), &job).unwrap();
     executor.stop(&job.name, &first.uid).await.unwrap();
-    assert_eq!(seen(&executor.view().await.unwrap(), &job), None);
+    let left = seen(&executor.view().await.unwrap(), &job);
+    assert!(left.is_none_or(|left| left.phase == Phase::Stopping), "stopping from the first moment, until it is gone");
+    executor.stop(&job.name, &first.uid).await.unwrap();
+    wait_until_gone(harness, executor.as_ref(), &job).await;
     executor.stop(&job.name, &first.uid).await.unwrap();
     // Going back to a former commit wants the same job, by the same name, again.
     executor.start(&job, time(60)).await.unwrap();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use wharf::plan::samples::{bundle, run_job, service, time};
 use wharf::plan::{ObservedJob, Phase, WantedItem};
 use wharf::session::start_ticks;
 
-use crate::conformance::{Files, Harness, bring_up, seen, wait_for_failure, wait_for_good};
+use crate::conformance::{Files, Harness, bring_up, seen, wait_for_failure, wait_for_good, wait_until_gone};
 use crate::host::{Host, get, sessions_below, try_get, until};
 
 fn signal(pid: u32, signal: Signal) {
@@ -144,7 +145,61 @@ async fn a_session_that_does_not_listen_to_reason_is_killed() {
     let content = get(&address(&ready), "/");
     signal(ready.pid.unwrap(), Signal::SIGSTOP);
     executor.stop(&job.name, &ready.uid).await.unwrap();
+    let stopping = seen(executor.view().await.unwrap().as_ref(), &job).unwrap();
+    assert_eq!(stopping.phase, Phase::Stopping, "nobody waits for it");
+    wait_until_gone(&host, executor.as_ref(), &job).await;
     assert!(!is_alive(&ready.pid.unwrap().to_string()) && !is_alive(&content));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_carried_through_by_the_next_process() {
+    let host = Host::new();
+    let executor = host.executor().await;
+    let app = host.app("hello", 1);
+    let job = bring_up(&host, executor.as_ref(), &app).await;
+    let ready = seen(executor.view().await.unwrap().as_ref(), &job).unwrap();
+    let session = ready.pid.unwrap();
+    signal(session, Signal::SIGSTOP);
+    executor.stop(&job.name, &ready.uid).await.unwrap();
+    drop(executor);
+    let executor = host.executor().await;
+    assert_eq!(seen(executor.view().await.unwrap().as_ref(), &job).unwrap().phase, Phase::Stopping);
+    drop(executor);
+    signal(session, Signal::SIGCONT);
+    until("the session to end by itself", || !is_alive(&session.to_string())).await;
+    let executor = host.executor().await;
+    wait_until_gone(&host, executor.as_ref(), &job).await;
+    executor.start(&job, time(60)).await.unwrap();
+    wait_for_good(&host, executor.as_ref(), &job).await;
+    executor.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_nobody_asked_for_counts() {
+    let host = Host::new();
+    let executor = host.executor().await;
+    let app = host.app("hello", 1);
+    let job = bring_up(&host, executor.as_ref(), &app).await;
+    let ready = seen(executor.view().await.unwrap().as_ref(), &job).unwrap();
+    // As content of the same user can do to its parent.
+    signal(ready.pid.unwrap(), Signal::SIGTERM);
+    let failed = wait_for_failure(&host, executor.as_ref(), &job).await;
+    let Phase::Failed { reason, counts, .. } = &failed.phase else { unreachable!() };
+    assert_eq!((reason.as_str(), *counts), ("something else than wharf told it to stop", true));
+    executor.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_was_only_renamed_is_finished_and_seen() {
+    let host = Host::new();
+    let executor = host.executor().await;
+    let app = host.app("hello", 1);
+    // What is left where the steps after the rename failed.
+    let directory = host.path("data/apps").join(app.slug.as_str()).join(app.bundle.as_str());
+    fs::create_dir_all(&directory).unwrap();
+    executor.write_bundle(&bundle(&app), host.files()).await.unwrap();
+    assert_eq!(executor.view().await.unwrap().items[&app.slug].bundles, std::slice::from_ref(&app.bundle));
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o555);
 }
 
 #[tokio::test(flavor = "multi_thread")]

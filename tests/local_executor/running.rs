@@ -10,7 +10,7 @@ use wharf::model::{EnvironmentValue, Language};
 use wharf::plan::samples::{build_job, bundle, run_job, service, static_site, time};
 use wharf::plan::{ExecutorView, Phase, ServiceSpec, Target};
 
-use crate::conformance::{Harness, bring_up, seen, wait_for, wait_for_failure, wait_for_good};
+use crate::conformance::{Harness, bring_up, seen, wait_for, wait_for_failure, wait_for_good, wait_until_gone};
 use crate::host::{Host, get, try_get, until};
 
 /// The url of an item's service.
@@ -192,6 +192,7 @@ async fn the_log_of_a_stopped_job_can_still_be_read() {
     let job = bring_up(&host, executor.as_ref(), &app).await;
     let ready = seen(executor.view().await.unwrap().as_ref(), &job).unwrap();
     executor.stop(&job.name, &ready.uid).await.unwrap();
+    wait_until_gone(&host, executor.as_ref(), &job).await;
     let piece = executor.log(&ready, LogRequest { offset: 0, limit: 1 << 20 }).await.unwrap();
     assert!(piece.ended && piece.text.contains("listening with"), "{piece:?}");
 }

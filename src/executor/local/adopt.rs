@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use super::Inner;
 use super::files::{blocking, is_leftover, names_in, quietly, read_json, rename};
 use super::intent::{Intent, Task};
-use super::layout::{INTENT_FILE, SESSION_LOG};
+use super::layout::{INTENT_FILE, SESSION_LOG, STOP_FILE};
 use super::process;
 use super::world::{Known, Life, Lost};
 use crate::executor::ExecutorError;
 use crate::plan::{JobName, Role};
 use crate::session::boot_id;
-use crate::session::protocol::SessionState;
+use crate::session::protocol::{Outcome, SessionState};
 
 /// How often a session that was started and said nothing yet is looked at. Only the milliseconds after a crash of the
 /// daemon know such sessions.
@@ -29,14 +29,18 @@ impl Inner {
         let found = blocking(move || inner.scan()).await?;
         for known in found {
             let (intent, life, identity) = (Arc::clone(&known.intent), known.life.clone(), known.identity.clone());
+            let stopping = known.stopping;
             self.world().insert(known);
             match (life, identity) {
-                (Life::Alive, Some(_)) => self.follow(intent),
-                (Life::Alive, None) => self.follow_silent(intent),
+                (Life::Alive, Some(_)) => self.follow(Arc::clone(&intent)),
+                (Life::Alive, None) => self.follow_silent(Arc::clone(&intent)),
                 (Life::Lost(_), Some(identity)) if self.purpose.owns() => {
                     quietly(move || process::kill_members(&identity)).await;
                 }
                 _ => {}
+            }
+            if stopping && self.purpose.owns() {
+                self.finish_later(intent);
             }
         }
         Ok(())
@@ -69,6 +73,7 @@ impl Inner {
         });
         let life = match &state {
             Some(state) if state.is_alive() => Life::Alive,
+            Some(state) if was_shut_down(state) => Life::Lost(lost(state)),
             Some(state) if state.exit.is_some() => Life::Ended,
             Some(state) => Life::Lost(lost(state)),
             None => unannounced(directory),
@@ -77,7 +82,8 @@ impl Inner {
             self.watches.remove(&intent.name);
         }
         let identity = state.as_ref().map(|state| state.identity.clone());
-        Ok(Known { identity, state, ..Known::new(Arc::new(intent), life) })
+        let stopping = intent.role().is_some() && directory.join(STOP_FILE).exists();
+        Ok(Known { identity, state, stopping, ..Known::new(Arc::new(intent), life) })
     }
 
     /// A directory that is no job of ours is in the way of one; it is kept where nothing looks.
@@ -120,7 +126,7 @@ impl Inner {
     pub(super) async fn resume(self: &Arc<Self>) {
         let unstarted: Vec<Arc<Intent>> = {
             let world = self.world();
-            let waiting = world.jobs().filter(|known| known.life == Life::Unstarted);
+            let waiting = world.jobs().filter(|known| known.life == Life::Unstarted && !known.stopping);
             let mut waiting: Vec<_> = waiting.map(|known| Arc::clone(&known.intent)).collect();
             waiting.sort_by(|a, b| (a.started, &a.name).cmp(&(b.started, &b.name)));
             waiting
@@ -171,7 +177,13 @@ impl Inner {
     }
 }
 
-/// A session that is not there any more and did not say how it ended.
+/// Whether a session was asked to end before this boot, most likely by the host that shut down.
+fn was_shut_down(state: &SessionState) -> bool {
+    let stopped = state.exit.as_ref().is_some_and(|exit| exit.outcome == Outcome::Stopped);
+    stopped && boot_id().is_ok_and(|boot| boot != state.identity.boot_id)
+}
+
+/// A session that is not there any more and did not say how it ended, or only that its host went down.
 fn lost(state: &SessionState) -> Lost {
     let rebooted = boot_id().is_ok_and(|boot| boot != state.identity.boot_id);
     let reason = if rebooted { "the host was restarted" } else { "the session was killed" };
@@ -179,11 +191,32 @@ fn lost(state: &SessionState) -> Lost {
 }
 
 /// How a job stands whose session has written nothing. The lock on its output is taken before the session is started
-/// and kept by it, so that there is no moment in between.
+/// and kept by it, so that there is no moment in between. Looked at with a shared lock: somebody else who looks at the
+/// same time is no session.
 fn unannounced(directory: &Path) -> Life {
     let Ok(file) = OpenOptions::new().read(true).open(directory.join(SESSION_LOG)) else { return Life::Unstarted };
-    match file.try_lock() {
+    match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Life::Alive,
         _ => Life::Unstarted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn whoever_looks_is_not_taken_for_a_session() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(unannounced(directory.path()), Life::Unstarted);
+        let log = File::create(directory.path().join(SESSION_LOG)).unwrap();
+        assert_eq!(unannounced(directory.path()), Life::Unstarted);
+        log.lock_shared().unwrap();
+        assert_eq!(unannounced(directory.path()), Life::Unstarted, "another wharf that looks too");
+        log.unlock().unwrap();
+        log.lock().unwrap();
+        assert_eq!(unannounced(directory.path()), Life::Alive);
     }
 }

@@ -19,18 +19,20 @@ use super::files::{
     blocking, make_directory, names_in, quietly, remove_tree, rename, storage, sync_directory, write_new,
 };
 use super::intent::{Intent, STOP_GRACE_SECONDS, Task, session_job};
-use super::layout::{INTENT_FILE, Layout, SESSION_LOG, check_component};
+use super::layout::{INTENT_FILE, Layout, SESSION_LOG, STOP_FILE, check_component};
 use super::process;
 use super::secrets;
 use super::world::{Known, Life, Lost};
 use crate::executor::ExecutorError;
-use crate::plan::{JobName, JobSpec, Phase, Role, Uid};
+use crate::plan::{JobName, JobSpec, Role, Uid};
 use crate::session::protocol::{SessionJob, SessionState, Work};
 
 /// How much longer than the content's grace a session gets before it is killed.
 const STOP_RESERVE: Duration = Duration::from_secs(5);
 /// How long the kernel may take over a killed process.
 const KILL_DEADLINE: Duration = Duration::from_secs(30);
+/// How long after a stopped job could not be put aside it is looked at again.
+const STOP_RETRY: Duration = Duration::from_secs(30);
 /// How long the directories of stopped jobs are kept for their logs.
 const KEEP_STOPPED: Duration = Duration::from_hours(1);
 /// How many of a session's own last words are shown.
@@ -215,7 +217,8 @@ impl Inner {
         }
     }
 
-    /// Ends a job of the plan and takes it out of the view.
+    /// Asks a job of the plan to end. Until it has, which may take as long as it likes to, it is shown as stopping, and
+    /// then no more.
     pub(super) async fn stop(self: &Arc<Self>, name: &JobName, uid: &Uid) -> Result<(), ExecutorError> {
         let _guard = self.locks.of(name.as_str()).await;
         let Some(known) = self.world().job(name).cloned() else { return Ok(()) };
@@ -226,52 +229,105 @@ impl Inner {
                 found: known.intent.uid.0.clone(),
             });
         }
-        self.end_session(&known.intent).await?;
+        if known.stopping {
+            return Ok(());
+        }
+        if self.ask_to_end(&known.intent).await? {
+            self.finish_later(known.intent);
+            return Ok(());
+        }
         self.put_aside(&known.intent).await
+    }
+
+    /// The same, and waits for it.
+    pub(super) async fn stop_and_wait(self: &Arc<Self>, intent: &Arc<Intent>) -> Result<(), ExecutorError> {
+        self.stop(&intent.name, &intent.uid).await?;
+        self.finish_stop(intent).await
+    }
+
+    /// Takes a job that was asked to end out of the view once it did.
+    pub(super) fn finish_later(self: &Arc<Self>, intent: Arc<Intent>) {
+        let inner = Arc::clone(self);
+        self.spawn(async move {
+            while let Err(error) = inner.finish_stop(&intent).await {
+                tracing::warn!(job = %intent.name, %error, "a stopped job is still there; looking again soon");
+                tokio::time::sleep(STOP_RETRY).await;
+            }
+        });
+    }
+
+    async fn finish_stop(self: &Arc<Self>, intent: &Arc<Intent>) -> Result<(), ExecutorError> {
+        self.see_the_end(intent).await?;
+        let _guard = self.locks.of(intent.name.as_str()).await;
+        let is_there = self.known(intent).is_some();
+        if is_there { self.put_aside(intent).await } else { Ok(()) }
+    }
+
+    /// This very job, as it is known now.
+    fn known(&self, intent: &Intent) -> Option<Known> {
+        self.world().job(&intent.name).filter(|known| known.intent.uid == intent.uid).cloned()
     }
 
     /// Ends a session and waits until it and all it started are gone; whether there was one.
     pub(super) async fn end_session(self: &Arc<Self>, intent: &Arc<Intent>) -> Result<bool, ExecutorError> {
-        let identity = {
-            let mut world = self.world();
-            world.change(intent, |known| known.stopping = true);
-            world.job(&intent.name).filter(|known| known.life == Life::Alive).map(|known| known.identity.clone())
-        };
-        let Some(identity) = identity else { return Ok(false) };
+        let asked = self.ask_to_end(intent).await?;
+        if asked {
+            self.see_the_end(intent).await?;
+        }
+        Ok(asked)
+    }
+
+    /// Asks a session to end, and shows the job as stopping; whether there was one.
+    async fn ask_to_end(&self, intent: &Arc<Intent>) -> Result<bool, ExecutorError> {
+        let Some(known) = self.known(intent).filter(|known| known.life == Life::Alive) else { return Ok(false) };
+        if intent.role().is_some() {
+            let path = self.layout.job(&intent.name).join(STOP_FILE);
+            // Before the signal, so that no later process takes this end for somebody else's doing. A disk that is too
+            // full for an empty file must not keep the job alive.
+            quietly(move || drop(File::create(path))).await;
+        }
+        self.world().change(intent, |known| known.stopping = true);
+        // Nobody is sent to it from here on.
         self.after_change(intent).await;
-        let failed = |cause: std::io::Error| ExecutorError::Start {
-            program: intent.name.to_string(),
-            problem: format!("its session cannot be ended: {cause}"),
-        };
-        let Some(identity) = identity else {
-            // It was a zombie before it could be looked at; its end is under way.
-            return self.wait_until_ended(intent, KILL_DEADLINE).await.map(|_| true);
-        };
-        process::ask_to_end(&identity).map_err(failed)?;
-        let grace = Duration::from_secs(STOP_GRACE_SECONDS) + STOP_RESERVE;
-        if !self.wait_until_ended(intent, grace).await? {
-            tracing::warn!(job = %intent.name, "its session did not end when asked to, and is killed");
-            let killed = identity.clone();
-            blocking(move || Ok(process::kill_all(&killed))).await?.map_err(failed)?;
-            if !self.wait_until_ended(intent, KILL_DEADLINE).await? {
-                return Err(failed(std::io::Error::from(std::io::ErrorKind::TimedOut)));
-            }
+        // One without an identity was a zombie before it could be looked at; its end is under way.
+        if let Some(identity) = known.identity
+            && let Err(cause) = process::ask_to_end(&identity)
+        {
+            self.world().change(intent, |known| known.stopping = false);
+            self.tell();
+            return Err(cannot_end(intent, &cause));
         }
         Ok(true)
     }
 
+    /// Waits until a session that was asked to end is gone with all it started, and sees to it when that takes too long.
+    async fn see_the_end(&self, intent: &Arc<Intent>) -> Result<(), ExecutorError> {
+        let grace = Duration::from_secs(STOP_GRACE_SECONDS) + STOP_RESERVE;
+        if self.wait_until_ended(intent, grace).await {
+            return Ok(());
+        }
+        if let Some(identity) = self.known(intent).and_then(|known| known.identity) {
+            tracing::warn!(job = %intent.name, "its session did not end when asked to, and is killed");
+            blocking(move || Ok(process::kill_all(&identity))).await?.map_err(|cause| cannot_end(intent, &cause))?;
+        }
+        if self.wait_until_ended(intent, KILL_DEADLINE).await {
+            return Ok(());
+        }
+        Err(cannot_end(intent, &std::io::Error::from(std::io::ErrorKind::TimedOut)))
+    }
+
     /// Whether a session ended within a time.
-    async fn wait_until_ended(&self, intent: &Intent, time: Duration) -> Result<bool, ExecutorError> {
+    async fn wait_until_ended(&self, intent: &Intent, time: Duration) -> bool {
         let mut changed = self.changed.subscribe();
         let ended = async {
             loop {
-                let alive = self.world().job(&intent.name).is_some_and(|known| known.life == Life::Alive);
+                let alive = self.known(intent).is_some_and(|known| known.life == Life::Alive);
                 if !alive || changed.changed().await.is_err() {
                     return;
                 }
             }
         };
-        Ok(tokio::time::timeout(time, ended).await.is_ok())
+        tokio::time::timeout(time, ended).await.is_ok()
     }
 
     /// Takes an ended job out of the view; its directory is kept for a while under another name, because the same
@@ -304,14 +360,8 @@ impl Inner {
 
     /// What follows from a new state, besides the view of the job itself: results, package environments, backends.
     pub(super) async fn after_change(&self, intent: &Intent) {
-        let succeeded = {
-            let world = self.world();
-            let view = world.view();
-            let jobs = view.items.get(&intent.slug).and_then(|item| item.jobs.get(&intent.name));
-            let builds = intent.package().and_then(|key| view.builds.get(key));
-            let build = builds.and_then(|builds| builds.iter().find(|build| build.name == intent.name));
-            jobs.or(build).is_some_and(|job| job.phase == Phase::Succeeded)
-        };
+        // Also where it was asked to stop meanwhile: what it left is there.
+        let succeeded = self.world().job(&intent.name).is_some_and(Known::has_succeeded);
         match intent.role() {
             Some(Role::Build) if succeeded => self.refresh_environment(intent.package()).await,
             Some(Role::Render) if succeeded => self.refresh_results(&intent.slug).await,
@@ -320,6 +370,10 @@ impl Inner {
         }
         self.tell();
     }
+}
+
+fn cannot_end(intent: &Intent, cause: &std::io::Error) -> ExecutorError {
+    ExecutorError::Start { program: intent.name.to_string(), problem: format!("its session cannot be ended: {cause}") }
 }
 
 /// Makes the directories that a job writes into, and gives the shared cache to whom content becomes.

@@ -13,6 +13,8 @@ use crate::plan::{BundleId, JobName, PackageKey, Revision, Slot, Uid};
 pub(super) const SESSION_LOG: &str = "session.log";
 /// What the executor knows of a job.
 pub(super) const INTENT_FILE: &str = "intent.json";
+/// There from before the executor asked a job's session to end: whoever else may do so, this is how it is told apart.
+pub(super) const STOP_FILE: &str = "stop";
 /// The link to the result that is shown.
 pub(super) const CURRENT_LINK: &str = "current";
 

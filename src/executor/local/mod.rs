@@ -214,7 +214,8 @@ impl Inner {
         let (jobs, slugs): (Vec<_>, Vec<_>) = {
             let mut world = self.world();
             world.queue.clear();
-            let live = world.jobs().filter(|known| known.is_live() && known.intent.role().is_some());
+            let live =
+                world.jobs().filter(|known| known.intent.role().is_some() && (known.is_live() || known.stopping));
             (
                 live.map(|known| (known.intent.clone(), known.life == world::Life::Alive)).collect(),
                 world.services.keys().cloned().collect(),
@@ -222,8 +223,7 @@ impl Inner {
         };
         // Addresses first: nobody is sent to a process that is ending.
         let addresses = futures::future::join_all(slugs.iter().map(|slug| self.withdraw(slug))).await;
-        let stopped =
-            futures::future::join_all(jobs.iter().map(|(intent, _)| self.stop(&intent.name, &intent.uid))).await;
+        let stopped = futures::future::join_all(jobs.iter().map(|(intent, _)| self.stop_and_wait(intent))).await;
         let mut count = u32::try_from(jobs.iter().filter(|(_, alive)| *alive).count()).unwrap_or(u32::MAX);
         for ran in addresses {
             count += u32::from(ran?);

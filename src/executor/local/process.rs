@@ -36,7 +36,11 @@ fn handle(identity: &ProcessIdentity) -> io::Result<Option<OwnedFd>> {
 /// Asks a process to end.
 pub(super) fn ask_to_end(identity: &ProcessIdentity) -> io::Result<()> {
     match handle(identity)? {
-        Some(handle) => Ok(pidfd_send_signal(handle, rustix::process::Signal::TERM)?),
+        Some(handle) => match pidfd_send_signal(handle, rustix::process::Signal::TERM) {
+            // It ended this moment.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(cause) => Err(cause.into()),
+        },
         None => Ok(()),
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Known {
     pub intent: Arc<Intent>,
     /// How far its session is.
     pub life: Life,
-    /// Whether it was asked to end.
+    /// Whether this executor, or a former one, asked it to end. It is shown as stopping until it is put aside.
     pub stopping: bool,
     /// Its session's process, where one was started.
     pub identity: Option<ProcessIdentity>,
@@ -71,6 +71,12 @@ impl Known {
         self.state.as_ref().is_some_and(|state| state.exit.is_some())
     }
 
+    /// Whether its session did what it was for.
+    pub fn has_succeeded(&self) -> bool {
+        let exit = self.state.as_ref().and_then(|state| state.exit.as_ref());
+        exit.is_some_and(|exit| exit.outcome == Outcome::Succeeded)
+    }
+
     /// Whether nothing more will be in its log.
     pub fn is_over(&self) -> bool {
         matches!(self.life, Life::Ended | Life::Lost(_)) || self.said_how_it_ended()
@@ -91,13 +97,16 @@ impl Known {
 
     fn phase(&self) -> Phase {
         let starting = |progress: &str| Phase::Starting { progress: Some(progress.to_owned()) };
+        // A job that was asked to end never shows how it did: nobody is to make anything of it.
+        if self.stopping && self.intent.role().is_some() {
+            return Phase::Stopping;
+        }
         match &self.life {
             Life::Lost(lost) => {
                 Phase::Failed { reason: lost.reason.clone(), tail: lost.tail.clone(), counts: lost.counts }
             }
             Life::Unstarted => starting("about to start"),
             Life::Queued => starting("waiting for a free build slot"),
-            Life::Alive if self.stopping => Phase::Stopping,
             Life::Alive | Life::Ended => match &self.state {
                 Some(state) => self.phase_of(state),
                 None => starting("starting its session"),
@@ -131,16 +140,15 @@ impl Known {
                 counts: true,
             };
         };
-        // A process that is to be kept alive has failed when it ends, however politely. One that was asked to end by
-        // somebody else (a host that shuts down) has done nothing wrong.
-        match exit.outcome {
-            Outcome::Succeeded if self.intent.role() != Some(Role::Run) => Phase::Succeeded,
-            outcome => Phase::Failed {
-                reason: exit.reason.clone(),
-                tail: exit.tail.clone(),
-                counts: outcome != Outcome::Stopped,
-            },
-        }
+        // A process that is to be kept alive has failed when it ends, however politely.
+        let reason = match exit.outcome {
+            Outcome::Succeeded if self.intent.role() != Some(Role::Run) => return Phase::Succeeded,
+            // Content of the same user can ask its session to end; were that nobody's failure, it would be started
+            // again at once and for ever.
+            Outcome::Stopped => "something else than wharf told it to stop".to_owned(),
+            Outcome::Succeeded | Outcome::Failed => exit.reason.clone(),
+        };
+        Phase::Failed { reason, tail: exit.tail.clone(), counts: true }
     }
 
     /// The job as the plan sees it; `None` for a forwarder, which belongs to a service.

@@ -18,7 +18,7 @@ use crate::plan::{
 };
 
 pub use watch::{Law, Started, Violation};
-use world::World;
+use world::{StoppingLasts, World};
 
 /// An executor in memory. Clones share the world, so that it survives the crash of a daemon that held another clone.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ impl MemoryExecutor {
     /// 30, 10 and 2 seconds.
     pub fn lasts(&self, role: Role, duration: SignedDuration) {
         self.lock().durations.insert(role, duration);
+    }
+
+    /// How long jobs take to end from now on when they are asked to. The default is a second.
+    pub fn stopping_lasts(&self, duration: SignedDuration) {
+        self.lock().stopping_lasts = StoppingLasts(duration);
     }
 
     /// Lets every later job of this item and role fail instead of coming to its end.

@@ -167,6 +167,9 @@ async fn what_ended_is_not_started_again() {
     assert!(matches!(wrong, Err(ExecutorError::Moved { .. })));
     executor.stop(&run.name, &uid).await.unwrap();
     executor.stop(&run.name, &uid).await.unwrap();
+    assert_eq!(phase(&executor, &run).await, Phase::Stopping);
+    assert_eq!(executor.next_event(), Some(time(31)), "a second after the latest time it was told of");
+    executor.advance(time(31));
     executor.start(&run, time(40)).await.unwrap();
     assert!(executor.crash_process(&run.name, time(41)));
     assert!(executor.lose(&Garbage::PackageEnvironment(package_key(&item))));

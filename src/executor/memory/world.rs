@@ -18,7 +18,7 @@ use crate::plan::{
 #[derive(Debug)]
 struct Entry {
     spec: JobSpec,
-    /// When it comes to its end, or for a run to readiness; `None` once it has.
+    /// When it comes to its end, or for a run to readiness, or is gone after it was stopped; `None` once it has.
     due: Option<Timestamp>,
 }
 
@@ -33,6 +33,19 @@ pub(super) struct World {
     entries: BTreeMap<JobName, Entry>,
     ports: BTreeMap<(Slug, Slot), usize>,
     made: u32,
+    /// The latest time it was told of.
+    now: Timestamp,
+    pub(super) stopping_lasts: StoppingLasts,
+}
+
+/// How long a job takes to end when it is asked to.
+#[derive(Debug)]
+pub(super) struct StoppingLasts(pub(super) SignedDuration);
+
+impl Default for StoppingLasts {
+    fn default() -> Self {
+        Self(SignedDuration::from_secs(1))
+    }
 }
 
 impl World {
@@ -96,6 +109,7 @@ impl World {
     }
 
     pub(super) fn start(&mut self, job: &JobSpec, now: Timestamp) -> Result<(), ExecutorError> {
+        self.now = self.now.max(now);
         if self.entries.contains_key(&job.name) {
             self.watch_repeated_start(job);
             return Ok(());
@@ -155,6 +169,7 @@ impl World {
     }
 
     pub(super) fn advance(&mut self, now: Timestamp) -> usize {
+        self.now = self.now.max(now);
         let due =
             |(name, entry): (&JobName, &Entry)| entry.due.filter(|due| *due <= now).map(|due| (due, name.clone()));
         let mut all: Vec<(Timestamp, JobName)> = self.entries.iter().filter_map(due).collect();
@@ -168,6 +183,10 @@ impl World {
     /// A job comes to its end, or to readiness.
     fn arrive(&mut self, job: &JobName, at: Timestamp) {
         let Some(spec) = self.spec(job).cloned() else { return };
+        if self.is_stopping(job) {
+            self.remove_job(job);
+            return;
+        }
         // Whatever the plan did wrong, a real job would notice what it lacks.
         let lacks = self.missing(&spec).map(|missing| format!("it was started without {missing}"));
         if let Some(reason) = lacks.or_else(|| self.failures.get(&(spec.item.clone(), spec.role)).cloned()) {
@@ -198,8 +217,16 @@ impl World {
         }
     }
 
+    fn is_stopping(&self, job: &JobName) -> bool {
+        self.observed(job).is_some_and(|found| found.phase == Phase::Stopping)
+    }
+
     /// Ends a living job badly. Says whether it was alive.
     pub(super) fn end(&mut self, job: &JobName, at: Timestamp, reason: &str, counts: bool) -> bool {
+        if self.is_stopping(job) {
+            // It was to end anyway, and nobody makes anything of how.
+            return self.remove_job(job);
+        }
         if let Some(entry) = self.entries.get_mut(job) {
             entry.due = None;
         }
@@ -218,7 +245,17 @@ impl World {
                 found: found.uid.0.clone(),
             });
         }
-        self.remove_job(job);
+        let due = self.now.checked_add(self.stopping_lasts.0).unwrap_or(Timestamp::MAX);
+        if !found.phase.is_active() || due <= self.now {
+            self.remove_job(job);
+        } else if !self.is_stopping(job) {
+            if let Some(found) = self.observed_mut(job) {
+                found.phase = Phase::Stopping;
+            }
+            if let Some(entry) = self.entries.get_mut(job) {
+                entry.due = Some(due);
+            }
+        }
         Ok(())
     }
 
