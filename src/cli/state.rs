@@ -180,6 +180,9 @@ fn is_ready(form: &WantedItem, observed: &ObservedItem) -> bool {
     if service.target != Target::Processes {
         return true;
     }
+    if service.url.is_none() {
+        return false;
+    }
     let ready = observed.jobs.values().filter(|job| job.revision == form.revision && job.phase == Phase::Ready).count();
     ready > 0 && ready >= usize::try_from(form.processes).unwrap_or(usize::MAX)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::escape::plain;
 use super::progress::summary;
-use super::state::{self, ItemState};
+use super::state::{self, Doing, ItemState};
 use super::style::{ACCENT, BAD, GOOD, QUIET, STRONG, WAITING, padded, paint};
 use super::world::World;
 use super::{CliError, Context, Exit};
@@ -136,6 +136,13 @@ impl StatusDocument {
             fact("suspended", paint(WAITING, "everything; `wharf resume --all` takes care of it again"));
         }
         fact("items", summary(&self.items));
+        self.waiting(&mut fact);
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// What cannot get on, and why.
+    fn waiting(&self, fact: &mut impl FnMut(&str, String)) {
         for stalled in entries(self.stalled.as_ref()) {
             fact("stalled", format!("{}  {}", paint(STRONG, field(stalled, "name")), plain(field(stalled, "reason"))));
         }
@@ -143,12 +150,16 @@ impl StatusDocument {
             let reason = format!("{} failed: {}", field(waiting, "step"), field(waiting, "reason"));
             fact("retrying", format!("{}  {}", paint(STRONG, field(waiting, "item")), plain(&reason)));
         }
+        // Nobody has a plan to tell this by, so the records do.
+        let failed = |item: &&ItemState| matches!(item.state, Doing::Retrying | Doing::Failed);
+        for item in self.items.iter().filter(failed).filter(|_| !self.running) {
+            let reason = plain(item.detail.as_deref().unwrap_or_default());
+            fact(item.state.word(), format!("{}  {reason}", paint(STRONG, &item.item)));
+        }
         for blocked in entries(self.blocked.as_ref()) {
             let approve = paint(ACCENT, format!("wharf approve {}", field(blocked, "approval")));
             fact("held back", format!("{}; let it through with {approve}", plain(field(blocked, "reason"))));
         }
-        lines.push(String::new());
-        lines.join("\n")
     }
 }
 

@@ -366,6 +366,7 @@ impl Inner {
             Some(Role::Build) if succeeded => self.refresh_environment(intent.package()).await,
             Some(Role::Render) if succeeded => self.refresh_results(&intent.slug).await,
             Some(Role::Run) => self.refresh_backends(&intent.slug).await,
+            None => self.show_service(&intent.slug),
             _ => {}
         }
         self.tell();

@@ -114,6 +114,7 @@ impl LocalExecutor {
         };
         inner.load(services.0, services.1);
         inner.adopt().await?;
+        inner.show_services();
         inner.spawn(Arc::clone(&inner).listen());
         if inner.purpose == Purpose::Drive {
             inner.resume().await;
@@ -174,15 +175,9 @@ impl Inner {
 
     /// Takes in what the data directory holds, jobs apart.
     fn load(&self, view: ExecutorView, services: BTreeMap<Slug, services::StoredService>) {
-        let slugs: Vec<Slug> = services.keys().cloned().collect();
-        {
-            let mut world = self.world();
-            *world = World::new(self.host.address, view);
-            world.services = services;
-        }
-        for slug in &slugs {
-            self.show_service(slug);
-        }
+        let mut world = self.world();
+        *world = World::new(self.host.address, view);
+        world.services = services;
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

@@ -17,7 +17,7 @@ use super::files::{blocking, names_in, read_json, remove_tree, rename, storage, 
 use super::intent::{Intent, Task, forward_job};
 use super::layout::{CURRENT_LINK, Layout, check_component, forwarder_name, result_name};
 use super::process::unique;
-use super::world::{Known, Life};
+use super::world::{Known, Life, World};
 use crate::executor::ExecutorError;
 use crate::model::{Digest, ItemName, Slug};
 use crate::plan::{ObservedService, Ownership, ServiceSpec, Target, Uid};
@@ -127,7 +127,10 @@ impl Inner {
             self.record_service(service.clone()).await?;
             self.refresh_backends(&slug).await;
             self.ensure_forwarder(&service, port).await?;
-            let Some(failure) = self.wait_until_listening(&slug).await? else { return Ok(()) };
+            let Some(failure) = self.wait_until_listening(&slug).await? else {
+                self.show_service(&slug);
+                return Ok(());
+            };
             if is_free(SocketAddr::new(self.listen, port)) {
                 return Err(ExecutorError::Start { program: forwarder_name(&slug).to_string(), problem: failure });
             }
@@ -321,20 +324,29 @@ impl Inner {
         self.end_forwarder(slug).await
     }
 
+    /// Brings the view of every service up to date.
+    pub(super) fn show_services(&self) {
+        let slugs: Vec<Slug> = self.world().services.keys().cloned().collect();
+        slugs.iter().for_each(|slug| self.show_service(slug));
+    }
+
     /// Brings the view of a service up to date.
     pub(super) fn show_service(&self, slug: &Slug) {
         let mut world = self.world();
-        let observed = world.services.get(slug).and_then(|service| self.observed(service));
+        let observed = world.services.get(slug).and_then(|service| self.observed(service, &world));
         world.change_item(slug, |item| item.service = observed);
         drop(world);
         self.tell();
     }
 
-    fn observed(&self, service: &StoredService) -> Option<ObservedService> {
+    fn observed(&self, service: &StoredService, world: &World) -> Option<ObservedService> {
         let spec = service.spec.as_ref()?;
         let url = match spec.target {
+            // It is written down before anybody listens there, and nobody should be sent to it by then.
             Target::Processes => {
-                service.port.map(|port| format!("http://{}/", SocketAddr::new(reachable(self.listen), port)))
+                let listening = world.job(&forwarder_name(&service.slug)).is_some_and(Known::is_listening);
+                let port = service.port.filter(|_| listening);
+                port.map(|port| format!("http://{}/", SocketAddr::new(reachable(self.listen), port)))
             }
             Target::Bundle { .. } | Target::Result { .. } => {
                 let base = self.serve_base_url.as_deref();
