@@ -1,9 +1,12 @@
 //! The room `source` against the real things: `git http-backend` over HTTP, `sshd`, repositories and files on a disk.
 #![allow(clippy::unwrap_used, reason = "a helper that fails stops its test, which is what it is for")]
 
+#[path = "../support/git.rs"]
 mod git;
+#[path = "../support/http_server.rs"]
 mod http_server;
 mod reading;
+#[path = "../support/ssh_server.rs"]
 mod ssh_server;
 
 mod http;
