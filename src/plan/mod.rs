@@ -32,7 +32,7 @@ pub use environments::redirect_text;
 pub use goal::{Goal, ItemGoal, Options, WantedEnvironment};
 pub use learn::learn;
 pub use markdown::markdown;
-pub use planning::plan;
+pub use planning::{Settled, plan, plan_again};
 pub use resolve::{Site, bundle_id, resolve};
 pub use text::{Detail, Line, Tone, escape, lines};
 pub use words::{cost_line, count, nothing_to_do};

@@ -1,6 +1,7 @@
 //! The plan: every item's part, the environments, what leaves, and the budgets over all of it, put in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -16,9 +17,27 @@ use super::wanted::{Wanted, WantedItem};
 use super::{budget, retention};
 use crate::model::{self, Cpu, Digest, ItemName, Limits};
 
+/// Items that were as they should be in a world and under a policy, and until when nothing of them becomes due. It is
+/// only good for planning again in that very world: whoever keeps it has to know that neither changed.
+#[derive(Debug, Clone, Default)]
+pub struct Settled(HashMap<ItemName, (Arc<Wanted>, Option<Timestamp>)>);
+
+impl Settled {
+    fn covers(&self, wanted: &Arc<Wanted>, now: Timestamp) -> Option<Option<Timestamp>> {
+        let (known, wake) = self.0.get(&wanted.item.name)?;
+        (Arc::ptr_eq(known, wanted) && wake.is_none_or(|wake| wake > now)).then_some(*wake)
+    }
+}
+
 /// What differs from the goal, what is done about it, and why. Pure: the same arguments give the same plan.
 pub fn plan(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp) -> Plan {
+    plan_again(goal, observed, now, &mut Settled::default())
+}
+
+/// The same plan, without looking again at items that are known to be settled in this world. Takes in those that are.
+pub fn plan_again(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp, settled: &mut Settled) -> Plan {
     let mut planner = Planner::new(*goal, observed, now);
+    planner.settled = std::mem::take(settled);
     planner.operations = environments::write(goal, observed, &mut planner.stalled);
     let leaving = leaving::leaving(goal, observed);
     planner.items(&leaving);
@@ -26,6 +45,7 @@ pub fn plan(goal: &Goal<'_>, observed: Observed<'_>, now: Timestamp) -> Plan {
     planner.end_builds();
     planner.unreadable();
     planner.housekeeping();
+    *settled = std::mem::take(&mut planner.settled);
     planner.finish()
 }
 
@@ -42,6 +62,7 @@ struct Planner<'a> {
     backing_off: Vec<super::BackingOff>,
     next_wake: Option<Timestamp>,
     counts: BTreeMap<&'static str, u32>,
+    settled: Settled,
 }
 
 impl<'a> Planner<'a> {
@@ -59,6 +80,7 @@ impl<'a> Planner<'a> {
             backing_off: Vec::new(),
             next_wake: None,
             counts: BTreeMap::new(),
+            settled: Settled::default(),
         }
     }
 
@@ -92,15 +114,27 @@ impl<'a> Planner<'a> {
             .filter_map(|leaving| Some((leaving.renamed_to?, format!("renamed from {}", leaving.name))))
             .collect();
         let mut total = Total::default();
-        for record in self.goal.items.keys().filter_map(|name| self.observed.registry.contents.get(name)) {
-            total.charge(&record.form);
+        let is_limited = self.goal.policy.total != Limits::default();
+        for name in self.goal.items.keys().filter(|_| is_limited) {
+            if let Some(record) = self.observed.registry.contents.get(name) {
+                total.charge(&record.form);
+            }
         }
         for (name, goal) in self.goal.items {
+            if let ItemGoal::Wanted(wanted) = goal
+                && let Some(wake) = self.settled.covers(wanted, self.now)
+            {
+                self.count("as they should be");
+                self.next_wake = earliest(self.next_wake, wake);
+                continue;
+            }
             let record = self.observed.registry.contents.get(name);
             match goal {
                 ItemGoal::Wanted(wanted) => {
                     let kept = held.contains(name).then(|| record.map(|record| self.recorded(record))).flatten();
-                    let wanted = kept.as_ref().unwrap_or(wanted);
+                    let is_kept = kept.is_some();
+                    let kept = kept.map_or_else(|| wanted.clone(), Arc::new);
+                    let wanted = &kept;
                     // An item is charged for what it runs now; only the difference has to fit.
                     let runs = record.map(|record| &*record.form);
                     if let Some(reason) = total.refuses(&wanted.item, runs, &self.goal.policy.total) {
@@ -109,7 +143,10 @@ impl<'a> Planner<'a> {
                         self.keep(name, record);
                         continue;
                     }
-                    self.item(wanted, record, heirs.get(name).map(String::as_str));
+                    let plan = self.item(wanted, record, heirs.get(name).map(String::as_str));
+                    if let Some(wake) = plan.filter(|_| !is_kept) {
+                        self.settled.0.insert(name.clone(), (wanted.clone(), wake));
+                    }
                 }
                 ItemGoal::Keep { reason, help } => {
                     self.stall(name, reason.clone(), help.clone());
@@ -140,12 +177,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn item(&mut self, wanted: &Wanted, record: Option<&'a Record<WantedItem>>, renamed: Option<&str>) {
+    /// Plans an item that is wanted. Gives when it becomes due again, if it is as it should be.
+    fn item(
+        &mut self,
+        wanted: &Wanted,
+        record: Option<&'a Record<WantedItem>>,
+        renamed: Option<&str>,
+    ) -> Option<Option<Timestamp>> {
         let name = &wanted.item.name;
         if self.is_suspended(name, &wanted.item) {
             self.count("suspended");
             self.note(name, "suspended", "nothing of it is touched");
-            return;
+            return None;
         }
         if let Some(renamed) = renamed {
             self.note(name, "renamed", renamed);
@@ -153,7 +196,7 @@ impl<'a> Planner<'a> {
         let drifted = record.is_some_and(|record| record.stored != record.applied);
         if drifted && self.goal.policy.detect_only {
             self.note(name, "drift", "its record was edited, and drift is only detected (drift: detect)");
-            return;
+            return None;
         }
         let part = plan_item(&self.scene(wanted, record, renamed));
         let settled = part.operations.is_empty() && part.aside == super::steps::Aside::default();
@@ -162,7 +205,9 @@ impl<'a> Planner<'a> {
             (false, true) => "changing",
             (false, false) => "stalled",
         });
+        let wake = part.next_wake;
         self.add(part);
+        settled.then_some(wake)
     }
 
     fn is_suspended(&self, name: &ItemName, form: &WantedItem) -> bool {
@@ -210,6 +255,9 @@ impl<'a> Planner<'a> {
         let contents = &self.observed.registry.contents;
         let moved = self.goal.items.iter().filter_map(|(name, goal)| {
             let ItemGoal::Wanted(wanted) = goal else { return None };
+            if self.settled.covers(wanted, self.now).is_some() {
+                return None;
+            }
             let record = contents.get(name)?;
             let moved = record.form.tree == wanted.item.tree && record.form.selected != wanted.item.selected;
             // An approval is for this move, not for the next one.

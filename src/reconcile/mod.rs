@@ -10,7 +10,7 @@ mod requests;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,10 @@ use crate::clock::Clock;
 use crate::desired::{self, Desired};
 use crate::executor::{Executor, ExecutorError};
 use crate::model::{CommitId, ItemName};
-use crate::plan::{Change, Observed, Options, Outcome, Payload, Plan, RegistryView, Step, Subject, learn, plan};
+use crate::plan::{
+    Change, ExecutorView, Observed, Options, Outcome, Payload, Plan, RegistryView, Settled, Step, Subject, learn,
+    plan_again,
+};
 use crate::registry::{HistoryEntry, Registry, RegistryError};
 
 /// Why a pass came to nothing. What runs goes on running.
@@ -103,6 +106,31 @@ pub struct Reconciler {
     status: Status,
     /// Whether the source is to be asked in the next pass.
     look: bool,
+    /// What the last plan was made of.
+    last: Option<Last>,
+}
+
+/// What a plan was made of, so that the next one in the same world costs what changed. The world is held weakly: its
+/// rooms may then change it without a copy.
+struct Last {
+    registry: Weak<RegistryView>,
+    executor: Weak<ExecutorView>,
+    desired: Arc<Desired>,
+    plan: Arc<Plan>,
+    settled: Settled,
+}
+
+impl Last {
+    fn is_in(&self, registry: &Arc<RegistryView>, executor: &Arc<ExecutorView>) -> bool {
+        let same = |weak: &Weak<RegistryView>| weak.upgrade().is_some_and(|it| Arc::ptr_eq(&it, registry));
+        same(&self.registry) && self.executor.upgrade().is_some_and(|it| Arc::ptr_eq(&it, executor))
+    }
+
+    /// Whether nothing at all can have changed since.
+    fn still_holds(&self, desired: &Arc<Desired>, now: Timestamp) -> bool {
+        let due = self.plan.next_wake.is_some_and(|time| time <= now);
+        Arc::ptr_eq(&self.desired, desired) && self.plan.is_settled() && self.plan.operations.is_empty() && !due
+    }
 }
 
 impl Reconciler {
@@ -116,6 +144,7 @@ impl Reconciler {
             in_force: None,
             status: Status::default(),
             look: true,
+            last: None,
         }
     }
 
@@ -172,7 +201,20 @@ impl Reconciler {
         self.refresh(&registry, learning).await?;
         let executor = self.rooms.executor.view().await?;
         let now = self.rooms.clock.now();
-        let lessons = learn(Observed { registry: &registry, executor: &executor }, now);
+        let last = self.last.take().filter(|last| last.is_in(&registry, &executor));
+        if let (Some(known), Some(in_force)) = (&last, &self.in_force)
+            && known.still_holds(&in_force.desired, now)
+        {
+            let plan = known.plan.clone();
+            self.status.planned(plan.clone(), now);
+            self.last = last;
+            return Ok((registry, plan));
+        }
+        // A world that taught nothing a moment ago teaches nothing now.
+        let lessons = match &last {
+            Some(_) => Vec::new(),
+            None => learn(Observed { registry: &registry, executor: &executor }, now),
+        };
         if !lessons.is_empty() {
             if learning {
                 drop(registry);
@@ -191,7 +233,18 @@ impl Reconciler {
         };
         let goals = self.maker.make(&in_force.desired, &candidates, &registry);
         let observed = Observed { registry: &registry, executor: &executor };
-        let plan = Arc::new(plan(&goals.goal(self.settings.options), observed, now));
+        let mut settled = match last {
+            Some(last) if last.desired.policy == in_force.desired.policy => last.settled,
+            _ => Settled::default(),
+        };
+        let plan = Arc::new(plan_again(&goals.goal(self.settings.options), observed, now, &mut settled));
+        self.last = Some(Last {
+            registry: Arc::downgrade(&registry),
+            executor: Arc::downgrade(&executor),
+            desired: in_force.desired.clone(),
+            plan: plan.clone(),
+            settled,
+        });
         self.status.planned(plan.clone(), now);
         Ok((registry, plan))
     }
