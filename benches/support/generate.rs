@@ -31,6 +31,7 @@ pub enum GenerateError {
 
 /// What was written.
 #[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "what was generated, for whoever prints it")]
 pub struct Generated {
     /// The first commit. The same sizes and seed give the same id.
     pub commit: Oid,

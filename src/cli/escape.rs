@@ -1,7 +1,6 @@
 //! Text from repositories and logs, made harmless for a terminal: control characters become visible. Nothing is printed here.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Whether a character could move the cursor, change colours or reorder what is read.
 pub fn is_harmful(letter: char) -> bool {
@@ -32,32 +31,52 @@ pub fn same_columns(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// JSON text whose strings hold no harmful character raw. Outside of strings JSON has none but line feeds.
-pub fn json(text: String) -> String {
-    let harmful = |letter: char| letter != '\n' && is_harmful(letter);
-    if !text.contains(harmful) {
-        return text;
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for letter in text.chars() {
-        if harmful(letter) {
-            // Writing to a string cannot fail.
-            let _ = write!(safe, "\\u{:04x}", u32::from(letter));
-        } else {
-            safe.push(letter);
+/// Takes JSON as it is written, and lets no harmful character of its strings through raw. Outside of strings JSON has
+/// none but line feeds.
+pub struct JsonWriter<W>(pub W);
+
+impl<W: std::io::Write> std::io::Write for JsonWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let harmful = |letter: char| letter != '\n' && is_harmful(letter);
+        // The serializer writes whole characters: it splits strings only where it escapes ASCII.
+        let text = std::str::from_utf8(bytes).map_err(std::io::Error::other)?;
+        if !text.contains(harmful) {
+            self.0.write_all(bytes)?;
+            return Ok(bytes.len());
         }
+        for letter in text.chars() {
+            if harmful(letter) {
+                write!(self.0, "\\u{:04x}", u32::from(letter))?;
+            } else {
+                write!(self.0, "{letter}")?;
+            }
+        }
+        Ok(bytes.len())
     }
-    safe
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(text: &str) -> String {
+        written_value(&serde_json::Value::from(text))
+    }
+
+    fn written_value(value: &serde_json::Value) -> String {
+        let mut out = Vec::new();
+        serde_json::to_writer(JsonWriter(&mut out), value).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn nothing_reaches_the_terminal_raw() {
         let hostile = "a\u{1b}]0;owned\u{7}b\u{9b}31m\u{202e}c\r\n\u{7f}";
-        for safe in [plain(hostile).into_owned(), same_columns(hostile), json(hostile.replace('\n', ""))] {
+        for safe in [plain(hostile).into_owned(), same_columns(hostile), written(&hostile.replace('\n', ""))] {
             assert!(!safe.contains(is_harmful), "{safe:?}");
         }
         assert_eq!(plain("\u{1b}[31m"), "\\u{1b}[31m");
@@ -68,7 +87,7 @@ mod tests {
     fn columns_and_json_stay_what_they_are() {
         assert_eq!(same_columns("a\u{1b}\tb").chars().count(), 4);
         let value = serde_json::json!({ "title": "x\u{9b}y\u{7f}\u{202e}" });
-        let safe = json(value.to_string());
+        let safe = written_value(&value);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
     }
 }

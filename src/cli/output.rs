@@ -111,11 +111,10 @@ impl Output {
     /// Prints one thing.
     pub fn document(self, document: &impl Serialize) -> Result<(), CliError> {
         self.no_markdown()?;
-        let text = match self.format {
-            Format::Jsonl => serde_json::to_string(document),
-            Format::Text | Format::Json | Format::Markdown => serde_json::to_string_pretty(document),
-        };
-        print(&format!("{}\n", escape::json(text.map_err(CliError::Unprintable)?)))
+        match self.format {
+            Format::Jsonl => self.line(document),
+            Format::Text | Format::Json | Format::Markdown => stream(|out| serde_json::to_writer_pretty(out, document)),
+        }
     }
 
     /// Prints a list: `document` is the whole of it, with the things under `items`.
@@ -128,8 +127,7 @@ impl Output {
 
     /// Prints one thing of a stream: always one line.
     pub fn line(self, thing: &impl Serialize) -> Result<(), CliError> {
-        let text = serde_json::to_string(thing).map_err(CliError::Unprintable)?;
-        print(&format!("{}\n", escape::json(text)))
+        stream(|out| serde_json::to_writer(out, thing))
     }
 
     /// Prints text for people as it stands, colours and line feeds included.
@@ -156,6 +154,18 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Writes JSON and a line feed as it comes: a large document is never held as text.
+fn stream(
+    write: impl FnOnce(escape::JsonWriter<&mut dyn Write>) -> Result<(), serde_json::Error>,
+) -> Result<(), CliError> {
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    write(escape::JsonWriter(&mut out)).map_err(|error| match error.io_error_kind() {
+        Some(kind) => CliError::Output(kind.into()),
+        None => CliError::Unprintable(error),
+    })?;
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
 fn print(text: &str) -> Result<(), CliError> {

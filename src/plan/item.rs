@@ -325,7 +325,7 @@ pub(super) fn end_others(scene: &Scene<'_>, chain: &mut Chain) {
     let item = &scene.wanted.item;
     let serving = scene.view.service.as_ref().map(|service| &service.revision);
     let service = Subject::service(&item.slug);
-    let switch = chain.touches(&service).then(|| Wait::Done { subject: service });
+    let switch = chain.touches(&service).then_some(Wait::Done { subject: service });
     for job in scene.view.jobs.values().filter(|job| job.phase.is_active() && job.phase != Phase::Stopping) {
         let wanted = job.revision == item.revision;
         let too_many = matches!(job.slot, Slot::Ordinal(number) if number >= item.processes);

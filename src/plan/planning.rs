@@ -20,12 +20,19 @@ use crate::model::{self, Cpu, Digest, ItemName, Limits};
 /// Items that were as they should be in a world and under a policy, and until when nothing of them becomes due. It is
 /// only good for planning again in that very world: whoever keeps it has to know that neither changed.
 #[derive(Debug, Clone, Default)]
-pub struct Settled(HashMap<ItemName, (Arc<Wanted>, Option<Timestamp>)>);
+pub struct Settled(HashMap<ItemName, (Arc<Wanted>, Rest)>);
+
+/// An item at rest.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    /// When something of it becomes due by itself.
+    until: Option<Timestamp>,
+}
 
 impl Settled {
-    fn covers(&self, wanted: &Arc<Wanted>, now: Timestamp) -> Option<Option<Timestamp>> {
-        let (known, wake) = self.0.get(&wanted.item.name)?;
-        (Arc::ptr_eq(known, wanted) && wake.is_none_or(|wake| wake > now)).then_some(*wake)
+    fn covers(&self, wanted: &Arc<Wanted>, now: Timestamp) -> Option<Rest> {
+        let (known, rest) = self.0.get(&wanted.item.name)?;
+        (Arc::ptr_eq(known, wanted) && rest.until.is_none_or(|wake| wake > now)).then_some(*rest)
     }
 }
 
@@ -122,10 +129,10 @@ impl<'a> Planner<'a> {
         }
         for (name, goal) in self.goal.items {
             if let ItemGoal::Wanted(wanted) = goal
-                && let Some(wake) = self.settled.covers(wanted, self.now)
+                && let Some(rest) = self.settled.covers(wanted, self.now)
             {
                 self.count("as they should be");
-                self.next_wake = earliest(self.next_wake, wake);
+                self.next_wake = earliest(self.next_wake, rest.until);
                 continue;
             }
             let record = self.observed.registry.contents.get(name);
@@ -143,9 +150,9 @@ impl<'a> Planner<'a> {
                         self.keep(name, record);
                         continue;
                     }
-                    let plan = self.item(wanted, record, heirs.get(name).map(String::as_str));
-                    if let Some(wake) = plan.filter(|_| !is_kept) {
-                        self.settled.0.insert(name.clone(), (wanted.clone(), wake));
+                    let rest = self.item(wanted, record, heirs.get(name).map(String::as_str));
+                    if let Some(rest) = rest.filter(|_| !is_kept) {
+                        self.settled.0.insert(name.clone(), (wanted.clone(), rest));
                     }
                 }
                 ItemGoal::Keep { reason, help } => {
@@ -177,13 +184,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans an item that is wanted. Gives when it becomes due again, if it is as it should be.
-    fn item(
-        &mut self,
-        wanted: &Wanted,
-        record: Option<&'a Record<WantedItem>>,
-        renamed: Option<&str>,
-    ) -> Option<Option<Timestamp>> {
+    /// Plans an item that is wanted. Gives its rest, if it is as it should be.
+    fn item(&mut self, wanted: &Wanted, record: Option<&'a Record<WantedItem>>, renamed: Option<&str>) -> Option<Rest> {
         let name = &wanted.item.name;
         if self.is_suspended(name, &wanted.item) {
             self.count("suspended");
@@ -205,9 +207,9 @@ impl<'a> Planner<'a> {
             (false, true) => "changing",
             (false, false) => "stalled",
         });
-        let wake = part.next_wake;
+        let rest = Rest { until: part.next_wake };
         self.add(part);
-        settled.then_some(wake)
+        settled.then_some(rest)
     }
 
     fn is_suspended(&self, name: &ItemName, form: &WantedItem) -> bool {

@@ -68,7 +68,7 @@ impl Keeper<'_> {
 
     /// Everything of an item that has no record and of which nothing runs or answers.
     fn gone(&mut self, slug: &Slug, view: &ObservedItem) {
-        let Some(name) = self.last_name(slug, view) else { return };
+        let Some(name) = Self::last_name(slug, view) else { return };
         if view.service.is_some() || view.jobs.values().any(|job| job.phase.is_active()) {
             return;
         }
@@ -85,7 +85,7 @@ impl Keeper<'_> {
     }
 
     /// The name of an item without a record: from its last jobs, or the slug, which names it well enough to people.
-    fn last_name(&self, slug: &Slug, view: &ObservedItem) -> Option<ItemName> {
+    fn last_name(slug: &Slug, view: &ObservedItem) -> Option<ItemName> {
         let job = view.jobs.values().next();
         job.map(|job| job.item.clone()).or_else(|| slug.as_str().parse().ok())
     }

@@ -191,7 +191,7 @@ fn files(content: &Content) -> Vec<(&'static str, String)> {
     }
     let mut settings = format!("title: Edition {}\n", content.title);
     match content.kind {
-        "app" => settings += &format!("min_processes: {}\n", content.processes),
+        "app" => settings.extend(["min_processes: ", &content.processes.to_string(), "\n"]),
         "document" => settings.push_str("schedule: \"0 6 * * *\"\ntimezone: Europe/Oslo\n"),
         _ => {}
     }
