@@ -40,7 +40,7 @@ impl Engine {
         let cancel = CancellationToken::new();
         let (commands, requests) = mpsc::channel(WAITING_REQUESTS);
         let (shown, seen) = watch::channel(Seen::default());
-        let control = tokio::spawn(control.serve(commands.clone(), cancel.clone()));
+        let control = tokio::spawn(control.serve(commands.clone(), seen.clone(), cancel.clone()));
         tokio::spawn(obey(Signals::listen().map_err(CliError::Runtime)?, commands, cancel.clone()));
         let daemon = Daemon::new(reconciler, wakes, requests, shown);
         let ending = cancel.clone();
