@@ -115,6 +115,10 @@ pub struct Build {
     pub cache_dir: PathBuf,
     /// What is installed.
     pub install: Install,
+    /// Seconds after which the installation is ended and failed, waiting for another build of the same environment not
+    /// counted; absent means it may take as long as it needs.
+    #[serde(default)]
+    pub timeout_seconds: Option<u64>,
 }
 
 /// The packages of a build, one variant a language.

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use super::context::Context;
 use super::launch::{NOT_LAUNCHED, NOT_LAUNCHED_PREFIX};
 use super::log::Voice;
-use super::protocol::{Exit, Outcome};
+use super::protocol::{Exit, Outcome, Work};
 use super::supervise::{Ended, Finish};
 
 /// How many of the content's last lines go into the state.
@@ -64,8 +64,27 @@ pub(super) fn of_step(
             Some(exit)
         }
         Finish::Stopped { killed, ended } => Some(of_stop(context, killed, ended)),
-        Finish::TimedOut => Some(failed(context, "took longer than it may, and was ended")),
+        Finish::TimedOut => Some(timed_out(context)),
     }
+}
+
+/// It was ended at its deadline.
+pub(super) fn timed_out(context: &Context) -> Exit {
+    let (what, limit) = match &context.job.work {
+        Work::Build(build) => ("installing its packages", build.timeout_seconds),
+        Work::Render(render) => ("rendering", render.timeout_seconds),
+        Work::Run(_) | Work::Forward(_) => ("it", None),
+    };
+    failed(context, &describe_timeout(what, limit))
+}
+
+fn describe_timeout(what: &str, limit: Option<u64>) -> String {
+    let limit = match limit {
+        Some(seconds) if seconds >= 60 && seconds % 60 == 0 => format!("the {} min that it may", seconds / 60),
+        Some(seconds) => format!("the {seconds} s that it may"),
+        None => "it may".to_owned(),
+    };
+    format!("{what} took longer than {limit}, and was ended")
 }
 
 /// The content's last lines, those of standard error last: that is where reasons are, and the order in which lines of
@@ -187,6 +206,10 @@ mod tests {
     fn ends_are_said_in_words() {
         assert_eq!(describe(Ended::Code(2), "", &lines("usage: app\n---")), "ended with exit code 2: usage: app");
         assert_eq!(describe(Ended::Code(0), "", &lines("bye")), "ended with exit code 0");
+        assert_eq!(
+            describe_timeout("rendering", Some(3600)),
+            "rendering took longer than the 60 min that it may, and was ended"
+        );
         assert_eq!(describe(Ended::Signal(Signal::SIGSEGV), "", &[]), "crashed in native code (SIGSEGV)");
         let launch = lines("wharf-session: cannot start /x/python as user 65532: Permission denied (os error 13)");
         assert_eq!(

@@ -145,7 +145,7 @@ fn finished(context: &Context, finish: Finish) -> Exit {
     match finish {
         Finish::Ended(ended) => reason::of_end(context, ended, ""),
         Finish::Stopped { killed, ended } => reason::of_stop(context, killed, ended),
-        Finish::TimedOut => reason::failed(context, "took longer than it may, and was ended"),
+        Finish::TimedOut => reason::timed_out(context),
     }
 }
 

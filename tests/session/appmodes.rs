@@ -255,6 +255,9 @@ fn a_render_may_take_too_long() {
         render.timeout_seconds = Some(1);
     }
     let exit = Session::start(directory.path(), &job).exit();
-    assert_eq!((exit.outcome, exit.reason.as_str()), (Outcome::Failed, "took longer than it may, and was ended"));
+    assert_eq!(
+        (exit.outcome, exit.reason.as_str()),
+        (Outcome::Failed, "rendering took longer than the 1 s that it may, and was ended")
+    );
     assert!(!output.exists());
 }

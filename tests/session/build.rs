@@ -161,6 +161,18 @@ fn content_cannot_change_what_was_built_for_all() {
 }
 
 #[test]
+fn a_build_that_hangs_is_ended() {
+    let directory = directory();
+    let path = directory.path().join("key");
+    let Work::Build(mut build) = slow(directory.path(), &path) else { unreachable!("slow makes a build") };
+    build.timeout_seconds = Some(1);
+    let exit = Session::start(directory.path(), &job("build-hanging", Work::Build(build))).exit();
+    let reason = "installing its packages took longer than the 1 s that it may, and was ended";
+    assert_eq!((exit.outcome, exit.reason.as_str()), (Outcome::Failed, reason), "{exit:#?}");
+    assert!(!is_complete(&path) && !directory.path().join("key.lease").exists());
+}
+
+#[test]
 fn a_build_that_is_stopped_leaves_the_lease() {
     let directory = directory();
     let path = directory.path().join("key");

@@ -100,6 +100,7 @@ pub fn build(path: &Path, requirements: &str) -> Build {
         path: path.to_owned(),
         cache_dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("pip-cache"),
         install: Install::Python(install),
+        timeout_seconds: None,
     }
 }
 

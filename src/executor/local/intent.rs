@@ -20,6 +20,11 @@ use crate::session::protocol::{
 
 /// Seconds that content gets to end by itself.
 pub(super) const STOP_GRACE_SECONDS: u64 = 10;
+/// Seconds that a build may install packages: compiling the largest ones takes minutes, and one that hangs keeps a build
+/// slot from others.
+const BUILD_TIMEOUT_SECONDS: u64 = 30 * 60;
+/// Seconds that a render may take: documents compute, but one that hangs is never rendered again.
+const RENDER_TIMEOUT_SECONDS: u64 = 60 * 60;
 
 /// `intent.json`: what is known of a job beyond what its session is told. The directory that holds it is the intent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,7 +233,7 @@ fn work(spec: &JobSpec, layout: &Layout, host: &Host) -> Result<Work, ExecutorEr
             entrypoint: entrypoint(content.entrypoint.as_ref()),
             packages: packages.collect(),
             output: layout.result(&spec.slug, &spec.revision, spec.slot),
-            timeout_seconds: None,
+            timeout_seconds: Some(RENDER_TIMEOUT_SECONDS),
         }),
     })
 }
@@ -261,7 +266,12 @@ fn build(spec: &JobSpec, layout: &Layout) -> Result<Build, ExecutorError> {
         extra_index_urls: packages.extra_index_urls.clone(),
     };
     let cache_dir = layout.cache(packages.language.key(), &spec.content.environment.image);
-    Ok(Build { path: layout.environment(&packages.key), cache_dir, install: Install::Python(install) })
+    Ok(Build {
+        path: layout.environment(&packages.key),
+        cache_dir,
+        install: Install::Python(install),
+        timeout_seconds: Some(BUILD_TIMEOUT_SECONDS),
+    })
 }
 
 fn entrypoint(entrypoint: Option<&Entrypoint>) -> SessionEntrypoint {

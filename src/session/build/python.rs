@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::session::context::Context;
 use crate::session::error::SessionError;
@@ -50,6 +51,8 @@ struct Steps<'a> {
     /// There where something bounds the requirements.
     constraints: Option<PathBuf>,
     variables: BTreeMap<String, String>,
+    /// When the steps together have to be done.
+    deadline: Option<Instant>,
 }
 
 impl<'a> Steps<'a> {
@@ -72,6 +75,7 @@ impl<'a> Steps<'a> {
         let bounds = !install.constraints.trim().is_empty();
         let constraints = bounds.then(|| write_list(context, "constraints.txt", &install.constraints)).transpose()?;
         let variables = build_variables(context, build, install)?;
+        let deadline = build.timeout_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         Ok(Self {
             context,
             signals,
@@ -82,6 +86,7 @@ impl<'a> Steps<'a> {
             requirements,
             constraints,
             variables,
+            deadline,
         })
     }
 
@@ -119,7 +124,7 @@ impl<'a> Steps<'a> {
 
     fn run(&mut self, program: &Path, arguments: Vec<String>, observe: &Observer) -> Result<Finish, SessionError> {
         let launch = self.context.launch(program, arguments, self.variables.clone(), &self.directory)?;
-        Ok(Process::start(self.context, &launch, observe)?.run(self.context, self.signals, None))
+        Ok(Process::start(self.context, &launch, observe)?.run(self.context, self.signals, self.deadline))
     }
 }
 
