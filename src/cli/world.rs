@@ -14,8 +14,7 @@ use crate::model::{CommitId, Digest};
 use crate::plan::{Change, Options, Origin, RegistryView, SourceIdentity, Uid};
 use crate::reconcile::{Commits, CommitsError, Consent, GitCommits, GoalSettings, Rooms, Settings, SharedSnapshot};
 use crate::registry::{
-    Expected, HistoryEntry, MemoryRegistry, NewRecord, RecordName, Recorded, Registry, RegistryError, SqliteRegistry,
-    Verification, sqlite::DATABASE_FILE,
+    Expected, HistoryEntry, NewRecord, RecordName, Recorded, Registry, RegistryError, SqliteRegistry, Verification,
 };
 use crate::session::protocol::PROTOCOL;
 use crate::source::Source;
@@ -45,13 +44,9 @@ impl World {
     pub async fn observe(context: &Context) -> Result<Self, CliError> {
         let config = &context.config;
         config.require_supported_pair()?;
-        let registry: Arc<dyn Registry> = if config.state_dir.join(DATABASE_FILE).exists() {
-            Arc::new(SqliteRegistry::open(&config.state_dir, config.instance.clone()).await?)
-        } else {
-            Arc::new(MemoryRegistry::new(config.instance.clone()))
-        };
+        let registry = SqliteRegistry::open_read_only(&config.state_dir, config.instance.clone()).await?;
         let (executor, warnings) = LocalExecutor::open(local_config(config, Purpose::Observe)).await?;
-        Ok(Self { registry: Arc::new(ReadOnly(registry)), executor: Arc::new(executor), warnings })
+        Ok(Self { registry: Arc::new(ReadOnly(Arc::new(registry))), executor: Arc::new(executor), warnings })
     }
 
     /// What a reconciler drives.

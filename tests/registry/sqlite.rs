@@ -205,6 +205,51 @@ async fn a_newer_schema_is_refused() {
     assert_eq!(open(directory.path()).await.view().await.unwrap().contents.len(), 1);
 }
 
+async fn look(directory: &Path) -> Result<SqliteRegistry, RegistryError> {
+    SqliteRegistry::open_read_only(directory, samples::instance("ours")).await
+}
+
+#[tokio::test]
+async fn whoever_only_looks_sees_what_is_written_and_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing");
+    assert!(look(&missing).await.unwrap().view().await.unwrap().contents.is_empty());
+    assert!(!missing.exists());
+    let registry = open(directory.path()).await;
+    create(&registry, "first").await;
+    let observer = look(directory.path()).await.unwrap();
+    assert_eq!(observer.view().await.unwrap().contents.len(), 1);
+    create(&registry, "second").await;
+    assert_eq!(observer.view().await.unwrap().contents, registry.view().await.unwrap().contents);
+    let refused =
+        observer.write(NewRecord::Content(wanted("third", 1)), origin("manifest.json", 1), Expected::Absent, time(1));
+    assert!(refused.await.is_err());
+    assert_eq!(registry.view().await.unwrap().contents.len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_only_looks_changes_no_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(DATABASE_FILE);
+    std::fs::write(&file, "").unwrap();
+    assert!(look(directory.path()).await.unwrap().view().await.unwrap().contents.is_empty());
+    assert_eq!(std::fs::read(&file).unwrap(), b"", "a file that another process is about to fill");
+
+    create(&open(directory.path()).await, "app").await;
+    let mut client = client(directory.path()).await;
+    sqlx::query("DELETE FROM _sqlx_migrations").execute(&mut client).await.unwrap();
+    sqlx::query("PRAGMA journal_mode = DELETE").execute(&mut client).await.unwrap();
+    client.close().await.unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let error = look(directory.path()).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Version { .. }), "{error}");
+    insta::assert_snapshot!(
+        error.to_string().replace(&*file.to_string_lossy(), "FILE"),
+        @"FILE holds a schema without step 1, made by an older version of wharf, this version of wharf reads schema 1; run `wharf apply` or restart `wharf run` with this version, which bring it up to date"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
 #[tokio::test]
 async fn a_place_that_cannot_hold_a_database_is_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The embedded default: one SQLite file in the state directory. Opening, rows and writing are the files beside this one.
 //!
 //! One connection does everything, one call at a time: an instance has one writer, and readers are served from the cache. A
-//! second process (`wharf diff` beside the daemon) opens the file itself; `PRAGMA data_version` tells when it wrote.
+//! second process (`wharf diff` beside the daemon) opens the file itself, to read; `PRAGMA data_version` tells who wrote.
 
 mod open;
 mod problem;
@@ -30,8 +30,25 @@ pub const DATABASE_FILE: &str = "wharf.db";
 #[derive(Debug)]
 pub struct SqliteRegistry {
     place: PathBuf,
+    purpose: Purpose,
     instance: Instance,
     inner: Mutex<Inner>,
+}
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Write,
+    Look,
+}
+
+impl Purpose {
+    async fn open(self, place: &Path) -> Result<SqliteConnection, RegistryError> {
+        match self {
+            Self::Write => open::open(place).await,
+            Self::Look => open::look(place).await,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -50,11 +67,21 @@ struct Inner {
 impl SqliteRegistry {
     /// Opens the database of a state directory, makes it if there is none, and brings its schema up to date.
     pub async fn open(state_directory: &Path, instance: Instance) -> Result<Self, RegistryError> {
+        Self::open_for(Purpose::Write, state_directory, instance).await
+    }
+
+    /// Opens the database of a state directory to read it, also beside a process that writes it. Nothing is made or
+    /// changed: one that is not there is empty, and one of another schema is refused as [`RegistryError::Version`].
+    pub async fn open_read_only(state_directory: &Path, instance: Instance) -> Result<Self, RegistryError> {
+        Self::open_for(Purpose::Look, state_directory, instance).await
+    }
+
+    async fn open_for(purpose: Purpose, state_directory: &Path, instance: Instance) -> Result<Self, RegistryError> {
         let place = state_directory.join(DATABASE_FILE);
-        let connection = open::open(&place).await?;
+        let connection = purpose.open(&place).await?;
         let mut inner = Inner { connection, view: Arc::default(), pending: Vec::new(), version: 0, uncertain: true };
         inner.refresh(&instance).await.map_err(|error| problem::of("reading the records", &place, &error))?;
-        Ok(Self { place, instance, inner: Mutex::new(inner) })
+        Ok(Self { place, purpose, instance, inner: Mutex::new(inner) })
     }
 
     /// The connection, for one call. After an error on which SQLite itself ended the transaction (a full disk, a failing
@@ -64,7 +91,7 @@ impl SqliteRegistry {
         // Whatever a dropped call left to be rolled back is done before the answer.
         let alive = inner.connection.ping().await.is_ok();
         if !alive || inner.connection.is_in_transaction() {
-            inner.connection = open::open(&self.place).await?;
+            inner.connection = self.purpose.open(&self.place).await?;
             inner.uncertain = true;
         }
         Ok(inner)
