@@ -132,9 +132,15 @@ impl NewRow<'_> {
 
 /// The text of a form as it is stored, and the record the view shows of it.
 fn stored<T: Serialize>(form: std::sync::Arc<T>, uid: Uid, version: i64, origin: Origin) -> (String, Record<T>) {
-    let text = canonical_json(&form);
+    let text = form_text(&form);
     let digest = Digest::of(&text);
     (text, Record { uid, version, ownership: Ownership::Ours, applied: digest, stored: digest, origin, form })
+}
+
+/// A form as it is stored: the very text whose digest is [`Digest::of_value`], which the plan compares with. Our types hold
+/// nothing that JSON cannot.
+fn form_text(form: &impl Serialize) -> String {
+    serde_json::to_string(form).unwrap_or_default()
 }
 
 /// How many records were ever made, this one counted.
@@ -173,7 +179,7 @@ pub(super) async fn remember(connection: &mut SqliteConnection, change: &Change)
                 sqlx::query("INSERT INTO revisions (item, position, form) VALUES (?1, ?2, ?3)")
                     .bind(item.as_str())
                     .bind(position)
-                    .bind(canonical_json(form))
+                    .bind(form_text(form))
                     .execute(&mut *connection)
                     .await?;
             }
