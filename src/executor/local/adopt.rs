@@ -83,7 +83,7 @@ impl Inner {
         }
         let identity = state.as_ref().map(|state| state.identity.clone());
         let stopping = intent.role().is_some() && directory.join(STOP_FILE).exists();
-        Ok(Known { identity, state, stopping, ..Known::new(Arc::new(intent), life) })
+        Ok(Known { stopping, identity, state, ..Known::new(Arc::new(intent), life) })
     }
 
     /// A directory that is no job of ours is in the way of one; it is kept where nothing looks.

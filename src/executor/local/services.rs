@@ -327,7 +327,9 @@ impl Inner {
     /// Brings the view of every service up to date.
     pub(super) fn show_services(&self) {
         let slugs: Vec<Slug> = self.world().services.keys().cloned().collect();
-        slugs.iter().for_each(|slug| self.show_service(slug));
+        for slug in &slugs {
+            self.show_service(slug);
+        }
     }
 
     /// Brings the view of a service up to date.
