@@ -57,10 +57,12 @@ pub(super) fn open(layout: &Layout, config: &LocalConfig) -> Result<Option<File>
 /// Whether there is a marker, and it is ours.
 fn check_marker(layout: &Layout, config: &LocalConfig) -> Result<bool, ExecutorError> {
     let refused = |problem: String| Err(ExecutorError::Volume { place: layout.root().display().to_string(), problem });
+    // Listed before the marker is looked for: a wharf that starts at this very moment writes the marker first.
+    let names = names_in(layout.root())?;
     let Some(marker) = read_json::<Marker>(&layout.marker())? else {
         // A new file system is not empty, and a first start that was killed leaves the marker's temporary file.
         let harmless = ["lost+found", ".wharf.tmp"];
-        let other = names_in(layout.root())?.into_iter().find(|name| !harmless.contains(&name.as_str()));
+        let other = names.into_iter().find(|name| !harmless.contains(&name.as_str()));
         return match other {
             None => Ok(false),
             Some(name) => refused(format!(
