@@ -13,7 +13,7 @@ const CONFLICT: &str =
 
 /// Waits until the daemon has taken a commit in, or refused it.
 fn until_seen(wharf: &Instance, id: &str) -> serde_json::Value {
-    until("the commit to be seen", || Some(wharf.json(&["status"])).filter(|status| status["newest"] == *id))
+    wharf.until_status("the commit to be seen", |status| status["newest"] == *id)
 }
 
 #[test]
@@ -47,7 +47,8 @@ fn a_broken_file_holds_nobody_else_back_and_the_next_commit_mends_it() {
     let diff = wharf.wharf(&["diff"]);
     assert_eq!(diff.code, 2, "{diff:#?}");
     assert!(diff.out.contains("content/other/manifest.json"), "{diff:#?}");
-    assert_eq!(wharf.wharf(&["diff", "--ignore-stalled"]).code, 0);
+    let diff = wharf.wharf(&["diff", "--ignore-stalled"]);
+    assert_eq!(diff.code, 0, "{diff:#?}");
 
     // A broken policy: whoever wrote a rule relies on it, so nothing of this commit is applied.
     write_app(&repo, "app", "app three");

@@ -3,6 +3,7 @@
 use crate::content::{commit, write_app, write_page};
 use crate::git::Repo;
 use crate::instance::Instance;
+use crate::looking::{processes_of, visit, wait_until};
 
 #[test]
 fn deleting_thirty_items_waits_for_an_approval() {
@@ -40,7 +41,7 @@ fn deleting_thirty_items_waits_for_an_approval() {
     wharf.must(&["approve", &approval]);
     wharf.must(&["apply"]);
     assert_eq!(wharf.items().len(), 12);
-    assert!(crate::looking::visit(&url).is_err(), "its address is free again");
+    assert!(visit(&url).is_err(), "its address is free again");
     wharf.assert_nothing_to_do();
-    assert!(crate::looking::processes_of(wharf.root()).is_empty());
+    wait_until("the last process to end", || processes_of(wharf.root()).is_empty());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::content::{commit, write_app};
 use crate::git::{Repo, git, git_command};
 use crate::http_server::{HttpServer, Manner};
-use crate::instance::Instance;
+use crate::instance::{Instance, text};
 use crate::looking::{until, visit};
 use crate::ssh_server::SshServer;
 
@@ -160,9 +160,7 @@ fn a_remote_that_is_away_changes_nothing_and_is_asked_again() {
     let daemon = wharf.run();
     wharf.until_ready(1);
     server.behave(Manner::Page("503 Service Unavailable"));
-    until("the outage to be told", || {
-        wharf.json(&["status"])["source_error"].as_str().is_some_and(|error| error.contains("503")).then_some(())
-    });
+    wharf.until_status("the outage", |status| text(status, "source_error").contains("503"));
     assert_eq!(wharf.page("app"), "one");
     write_app(&origin.clone, "app", "two");
     commit(&origin.clone, "Change");

@@ -2,7 +2,7 @@
 
 use crate::content::{commit, write_app, write_page};
 use crate::git::{Repo, git_with_input};
-use crate::instance::Instance;
+use crate::instance::{Instance, text};
 use crate::looking::until;
 
 #[test]
@@ -15,9 +15,7 @@ fn an_empty_repository_is_told_and_its_first_commit_is_taken() {
         assert!(said.err.contains("no commits yet"), "{command}: {said:#?}");
     }
     let mut daemon = wharf.run();
-    until("the daemon to say so", || {
-        wharf.json(&["status"])["source_error"].as_str().is_some_and(|it| it.contains("no commits yet")).then_some(())
-    });
+    wharf.until_status("no commits", |status| text(status, "source_error").contains("no commits yet"));
     assert!(daemon.is_running());
     write_app(&repo, "app", "the first");
     commit(&repo, "Open");
@@ -36,9 +34,7 @@ fn a_branch_that_vanishes_ends_nothing() {
     wharf.until_ready(1);
     let pids = wharf.pids();
     repo.git(&["branch", "--move", "main", "elsewhere"]);
-    let status = until("the loss to be told", || {
-        Some(wharf.json(&["status"])).filter(|status| status["source_error"].is_string())
-    });
+    let status = wharf.until_status("the loss", |status| status["source_error"].is_string());
     assert!(status["source_error"].as_str().unwrap().contains("no branch or tag main"), "{status:#}");
     assert_eq!((wharf.pids(), wharf.page("app")), (pids, "one".to_owned()));
     write_app(&repo, "app", "two");

@@ -21,6 +21,9 @@ const PORTS: u16 = 80;
 /// Below the ports that the system gives to connections, above those of the other tests.
 const FIRST_PORT: u16 = 23_000;
 
+/// How long a command may take: longer than an apply that builds, on a busy machine.
+const COMMAND_DEADLINE: Duration = Duration::from_mins(3);
+
 /// An instance and its settings.
 pub struct Instance {
     root: tempfile::TempDir,
@@ -95,9 +98,16 @@ impl Instance {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end. One that hangs fails the test.
     pub fn wharf(&self, arguments: &[&str]) -> Said {
-        let output = self.command(arguments).output().unwrap();
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));
+        let output = end.recv_timeout(COMMAND_DEADLINE).unwrap_or_else(|_| {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+            panic!("wharf {arguments:?} did not end in {COMMAND_DEADLINE:?}\n{}", self.logs());
+        });
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said {
             // A command that was ended by a signal has no code.
@@ -146,11 +156,12 @@ impl Instance {
         }
     }
 
-    /// The process ids of every item's processes.
+    /// The process ids of every item's processes that are not about to end.
     pub fn pids(&self) -> BTreeMap<String, Vec<u64>> {
         let items = self.items().into_iter();
         let pids = |item: &Value| {
-            let processes = item["processes"].as_array().unwrap().iter();
+            let processes =
+                item["processes"].as_array().unwrap().iter().filter(|process| process["phase"] != "stopping");
             processes.map(|process| process["pid"].as_u64().unwrap_or_default()).collect()
         };
         items.map(|(name, item)| (name, pids(&item))).collect()
@@ -165,6 +176,12 @@ impl Instance {
     pub fn until(&self, what: &str, is_so: impl Fn(&BTreeMap<String, Value>) -> bool) {
         let look = || is_so(&self.items()).then_some(());
         until_or(what, DEADLINE, look, || format!("{:#?}\n{}", self.items(), self.logs()));
+    }
+
+    /// Waits until the daemon says something about itself, and gives all it says.
+    pub fn until_status(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let look = || Some(self.json(&["status"])).filter(|status| is_so(status));
+        until_or(what, DEADLINE, look, || format!("{:#}\n{}", self.json(&["status"]), self.logs()))
     }
 
     /// Waits until every item is ready.

@@ -44,7 +44,7 @@ fn a_forced_push_is_refused_until_it_is_allowed() {
     write_app(&origin.clone, "app", "another two");
     let rewritten = commit(&origin.clone, "Another two");
     origin.push(&["--force"]);
-    let status = until("the refusal", || Some(wharf.json(&["status"])).filter(|status| !status["refusal"].is_null()));
+    let status = wharf.until_status("the refusal", |status| !status["refusal"].is_null());
     assert_eq!((&status["newest"], &status["commit"]), (&rewritten.into(), &two.into()), "{status:#}");
     assert!(status["refusal"].as_str().unwrap().contains("--allow-rewind"), "{status:#}");
     assert_eq!(wharf.page("app"), "two");

@@ -22,7 +22,7 @@ fn a_saved_file_is_shown_without_a_commit() {
     until("the saved file", || (wharf.page("app") == "draft two").then_some(()));
     // Broken for a moment, as files are while somebody types.
     repo.write("content/app/manifest.json", "{");
-    until("the broken file to be noticed", || (wharf.json(&["status"])["errors"] == 1).then_some(()));
+    wharf.until_status("the broken file", |status| status["errors"] == 1);
     assert_eq!(wharf.page("app"), "draft two");
     write_app(&repo, "app", "draft three");
     until("the mended file", || (wharf.page("app") == "draft three").then_some(()));
