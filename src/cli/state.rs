@@ -289,7 +289,7 @@ mod tests {
             revision: form.revision.clone(),
             target: Target::Processes,
             digest: Digest::of("service"),
-            url: None,
+            url: Some("http://127.0.0.1:41001/".to_owned()),
         });
         assert_eq!(state(&form, &registry, &item, &[]), "ready");
         registry.memory.all_suspended = true;

@@ -66,7 +66,8 @@ impl Keeper<'_> {
         self.results(slug, name.as_ref(), view);
     }
 
-    /// Everything of an item that has no record and of which nothing runs or answers.
+    /// The files of an item that has no record and of which nothing runs or answers. Its few results stay: an item that
+    /// comes back is not rendered again.
     fn gone(&mut self, slug: &Slug, view: &ObservedItem) {
         let Some(name) = Self::last_name(slug, view) else { return };
         if view.service.is_some() || view.jobs.values().any(|job| job.phase.is_active()) {
@@ -76,11 +77,6 @@ impl Keeper<'_> {
             let spec = BundleSpec { item: name.clone(), slug: slug.clone(), id: id.clone() };
             let subject = Subject::bundle(&spec);
             self.delete(subject, Some(name.clone()), "its item is gone", Payload::Bundle(spec));
-        }
-        for (revision, slot) in &view.results {
-            let subject = Subject::Result(format!("{slug}/{revision}-{slot}"));
-            let payload = Payload::Result { slug: slug.clone(), revision: revision.clone(), slot: *slot };
-            self.delete(subject, Some(name.clone()), "its item is gone", payload);
         }
     }
 

@@ -69,8 +69,9 @@ fn a_flag_is_stronger_than_the_environment_and_that_than_the_file() {
 fn the_documented_configuration_file_is_read() {
     let home = Home::with_repository();
     let page = include_str!("../../docs/commands.md");
-    let block = page.split("\n\n").skip_while(|part| !part.starts_with("    repo:")).take(2);
-    let example: Vec<&str> = block.flat_map(str::lines).filter_map(|line| line.strip_prefix("    ")).collect();
+    let block =
+        page.split("```yaml\n").find(|part| part.starts_with("repo:")).and_then(|part| part.split("```").next());
+    let example: Vec<&str> = block.into_iter().flat_map(str::lines).collect();
     assert!(example.len() > 15, "{example:?}");
     home.write("config.yaml", &example.join("\n"));
     let said = home.read(&["explain", "--config", "config.yaml", "--ref", "main", "--executor", "kubernetes"]);
