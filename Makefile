@@ -10,9 +10,11 @@ test: tools ## every test, with what the tests need installed first
 	cargo build --locked --bin wharf-session --no-default-features --target-dir target/slim
 	scripts/check-schemas
 
-lint: ## formatting, clippy, licences and bans
+lint: ## formatting and clippy
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+deny: ## licences, bans and sources of every dependency (builds cargo-deny the first time)
 	scripts/cargo-deny check bans licenses sources
 
 tools: ## install what the tests need (Debian packages; needs root only when something is missing)
@@ -36,4 +38,4 @@ dist: ## both programs, optimised and stripped, in target/dist
 	mkdir -p target/dist
 	cp target/release/wharf target/slim/release/wharf-session target/dist/
 
-.PHONY: help test lint tools simulate bench schemas pictures dist
+.PHONY: help test lint deny tools simulate bench schemas pictures dist
