@@ -7,6 +7,11 @@ help: ## list the commands
 
 test: tools ## every test, with what the tests need installed first
 	cargo test --locked --no-fail-fast
+	@if [ -n "$$WHARF_CORPUS" ]; then \
+	  cargo test --locked --test content_files --test environment_files -- --include-ignored --nocapture corpus; \
+	else echo "not run: real manifests and environment files, WHARF_CORPUS names no folder of them"; fi
+	@if [ "$$(id -u)" = 0 ]; then cargo test --locked --test source -- --ignored another_user; \
+	else echo "not run: a_repository_of_another_user_is_refused, it needs root"; fi
 	cargo build --locked --bin wharf-session --no-default-features --target-dir target/slim
 	scripts/check-schemas
 
