@@ -351,9 +351,10 @@ impl<'a> Planner<'a> {
     }
 
     fn housekeeping(&mut self) {
-        let (operations, next) = retention::housekeeping(self.observed, self.now);
-        self.operations.extend(operations);
-        self.next_wake = earliest(self.next_wake, next);
+        let old = retention::housekeeping(self.observed, self.now);
+        self.operations.extend(old.operations);
+        self.in_flight.extend(old.ending.in_flight);
+        self.next_wake = earliest(self.next_wake, old.next);
     }
 
     fn finish(mut self) -> Plan {

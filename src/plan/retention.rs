@@ -9,6 +9,7 @@ use super::memory::Step;
 use super::names::{BundleId, Role};
 use super::observed::{Observed, ObservedItem, ObservedJob, Phase};
 use super::operation::{Action, Operation, Payload, Precondition, Subject};
+use super::steps::Aside;
 use crate::model::{Digest, ItemName, Slug};
 
 /// How long an ended job stays to be looked at, once its outcome was recorded.
@@ -17,11 +18,21 @@ const JOB_KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Results kept of an item.
 const KEPT_RESULTS: usize = 5;
 
-/// Operations that take old things away, and when the next one is due.
-pub(super) fn housekeeping(observed: Observed<'_>, now: Timestamp) -> (Vec<Operation>, Option<Timestamp>) {
+/// What is done about old things.
+pub(super) struct Housekeeping {
+    /// Operations that take them away.
+    pub operations: Vec<Operation>,
+    /// When the next one is due.
+    pub next: Option<Timestamp>,
+    /// Jobs that were asked to end and are not gone: whoever applies a plan stays until they are.
+    pub ending: Aside,
+}
+
+/// Looks through everything that is there for what is old.
+pub(super) fn housekeeping(observed: Observed<'_>, now: Timestamp) -> Housekeeping {
     let contents = observed.registry.contents.values();
     let names = contents.map(|record| (&record.form.slug, &record.form.name)).collect();
-    let mut keeper = Keeper { observed, now, names, operations: Vec::new(), next: None };
+    let mut keeper = Keeper { observed, now, names, operations: Vec::new(), next: None, ending: Aside::default() };
     for (slug, view) in &observed.executor.items {
         keeper.item(slug, view);
     }
@@ -30,7 +41,7 @@ pub(super) fn housekeeping(observed: Observed<'_>, now: Timestamp) -> (Vec<Opera
             keeper.job(&Step::Build(key.clone()), job);
         }
     }
-    (keeper.operations, keeper.next)
+    Housekeeping { operations: keeper.operations, next: keeper.next, ending: keeper.ending }
 }
 
 struct Keeper<'a> {
@@ -39,10 +50,14 @@ struct Keeper<'a> {
     names: HashMap<&'a Slug, &'a ItemName>,
     operations: Vec<Operation>,
     next: Option<Timestamp>,
+    ending: Aside,
 }
 
 impl Keeper<'_> {
     fn item(&mut self, slug: &Slug, view: &ObservedItem) {
+        for job in view.jobs.values().filter(|job| job.phase == Phase::Stopping) {
+            self.ending.under_way(&job.item, job);
+        }
         for job in view.jobs.values().filter(|job| !job.phase.is_active()) {
             let step =
                 Step::Job { item: job.item.clone(), role: job.role, revision: job.revision.clone(), slot: job.slot };
