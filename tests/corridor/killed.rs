@@ -108,7 +108,9 @@ fn killed_anywhere_it_comes_to_the_same_end() {
 fn killed_while_it_builds(wharf: &Instance) -> Vec<i32> {
     let mut victim = wharf.command(&["apply"]).stdout(Stdio::null()).spawn().unwrap();
     let build = until("the build to begin", || {
-        sessions_of(wharf.root()).into_iter().find_map(|(name, pids)| name.starts_with("build-").then_some(pids))
+        let (name, pids) = sessions_of(wharf.root()).into_iter().find(|(name, _)| name.starts_with("build-"))?;
+        // One that was killed before it said anything never began, and is simply started.
+        wharf.path("data/jobs").join(name).join("state.json").exists().then_some(pids)
     });
     victim.kill().unwrap();
     victim.wait().unwrap();
